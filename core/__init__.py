@@ -1,0 +1,1 @@
+"""What every layer uses: errors, array types, configuration, verified folders. Imports nothing of trodden."""

@@ -1,0 +1,1 @@
+"""Learning per region, on Ray."""

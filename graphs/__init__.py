@@ -1,0 +1,1 @@
+"""Roads as arrays: reading, turns, compression, partition, shortest paths, storage."""

@@ -1,0 +1,248 @@
+"""The road network as arrays: `RoadGraph`, `EdgeAttributes`, `EdgeShapes`, and `RoadNetwork`, which holds them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import MissingDataError, UnknownIdError
+from ..core.types import Bools, Floats, Floats32, Ids, Ints
+from .turns import TurnGraph
+
+
+@dataclass(frozen=True, eq=False)
+class RoadGraph:
+    """Junctions and directed edges. Positions are internal; users name edges and nodes by their source ids.
+
+    Edges are sorted by ``tail``. Parallel edges and self-loops are allowed.
+    """
+
+    tail: Ints
+    """int32[E], node position where the edge starts."""
+    head: Ints
+    """int32[E], node position where it ends."""
+    edge_id: Ids
+    """int64[E], unique: the link id of a network folder, or a stable hash of (OSM way, node pair)."""
+    node_id: Ids
+    """int64[N], unique: OSM node id, or the node id of a network folder."""
+    latitude_deg: Floats | None = None
+    """float64[N], WGS84, or None where the source has no coordinates."""
+    longitude_deg: Floats | None = None
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of junctions N."""
+        return len(self.node_id)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges E."""
+        return len(self.tail)
+
+    @cached_property
+    def first_out(self) -> Ints:
+        """int32[N+1]: the edges out of node n are ``first_out[n] .. first_out[n+1]``."""
+        return np.searchsorted(self.tail, np.arange(self.num_nodes + 1)).astype(np.int32)
+
+    @cached_property
+    def _edge_order(self) -> Ints:
+        return np.argsort(self.edge_id, kind="stable").astype(np.int32)
+
+    @cached_property
+    def _node_order(self) -> Ints:
+        return np.argsort(self.node_id, kind="stable").astype(np.int32)
+
+    def edge_positions(self, edge_ids: Ids) -> Ints:
+        """int32 positions of source edge ids, -1 where unknown. O(n log E)."""
+        return _positions(self.edge_id, self._edge_order, edge_ids)
+
+    def node_positions(self, node_ids: Ids) -> Ints:
+        """int32 positions of source node ids, -1 where unknown. O(n log N)."""
+        return _positions(self.node_id, self._node_order, node_ids)
+
+    def edge_position(self, edge_id: int) -> int:
+        """Position of one edge; `UnknownIdError` where there is none."""
+        position = int(self.edge_positions(np.array([edge_id], np.int64))[0])
+        if position < 0:
+            raise UnknownIdError(kind="edge", identifier=edge_id, remedy="list the ids with RoadGraph.edge_id")
+        return position
+
+    def node_position(self, node_id: int) -> int:
+        """Position of one node; `UnknownIdError` where there is none."""
+        position = int(self.node_positions(np.array([node_id], np.int64))[0])
+        if position < 0:
+            raise UnknownIdError(
+                kind="node",
+                identifier=node_id,
+                remedy="only junctions have a position: nodes inside a joined edge do not",
+            )
+        return position
+
+    def require_coordinates(self, because: str) -> tuple[Floats, Floats]:
+        """(latitude_deg, longitude_deg), or `MissingDataError` saying what needs them."""
+        if self.latitude_deg is None or self.longitude_deg is None:
+            raise MissingDataError(
+                needs="coordinates",
+                because=because,
+                remedy="add nodes.csv (node_id, lat, lon) to its folder, or name points by edge: or node id",
+            )
+        return self.latitude_deg, self.longitude_deg
+
+
+@dataclass(frozen=True, eq=False)
+class Categories:
+    """A column of names: ``levels[codes]``."""
+
+    codes: Ints
+    """int32[E]."""
+    levels: tuple[str, ...]
+    """Distinct names; the empty string stands for "not given"."""
+
+    def mask(self, level: str) -> Bools:
+        """bool[E]: where the column holds ``level``."""
+        if level not in self.levels:
+            return np.zeros(len(self.codes), bool)
+        return np.asarray(self.codes == self.levels.index(level))
+
+    def text(self, position: int) -> str:
+        """The name at one row."""
+        return self.levels[int(self.codes[position])]
+
+    def take(self, rows: Ints) -> Categories:
+        """The column at some rows, with the same levels."""
+        return Categories(self.codes[rows], self.levels)
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeAttributes:
+    """What is known of each edge; None where the source does not say."""
+
+    length_m: Floats32 | None = None
+    """float32[E], > 0."""
+    speed_kmh: Floats32 | None = None
+    """float32[E], > 0: as tagged, else imputed by class (counts in the report)."""
+    travel_time_s: Floats32 | None = None
+    """float32[E], > 0, free flow."""
+    road_class: Categories | None = None
+    lanes: Ints | None = None
+    """int32[E], 0 = not given."""
+    is_toll: Bools | None = None
+    is_bridge: Bools | None = None
+    is_tunnel: Bools | None = None
+    surface: Categories | None = None
+    access: Categories | None = None
+    name: Categories | None = None
+    extra: Mapping[str, Floats] = field(default_factory=dict)
+    """Further numeric columns of the source by name, float64[E]."""
+
+    def require(self, column: str, because: str) -> Floats32:
+        """``length_m``, ``speed_kmh`` or ``travel_time_s``; `MissingDataError` where the source has none."""
+        values: Floats32 | None = getattr(self, column)
+        if values is None:
+            raise MissingDataError(needs=column, because=because, remedy=f"add the column {column} to links.csv")
+        return values
+
+    def take(self, edges: Ints) -> EdgeAttributes:
+        """The attributes of some edges, in that order."""
+        columns: dict[str, Any] = {}
+        for name, column in vars(self).items():
+            if name == "extra":
+                columns[name] = {key: values[edges] for key, values in column.items()}
+            elif isinstance(column, Categories):
+                columns[name] = column.take(edges)
+            else:
+                columns[name] = None if column is None else column[edges]
+        return EdgeAttributes(**columns)
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeShapes:
+    """Where each edge runs and what it was made of; ragged, memory-mapped when loaded from a stored network."""
+
+    first_point: Ids
+    """int64[E+1]: the points of edge e are ``first_point[e] .. first_point[e+1]``, tail and head included."""
+    osm_node: Ids
+    """int64[P], OSM node ids."""
+    latitude_e7: Ints
+    """int32[P], 1e-7 degrees, as OSM stores them."""
+    longitude_e7: Ints
+    first_way: Ids
+    """int64[E+1]: the OSM ways of edge e, in order of travel, are ``osm_way[first_way[e] : first_way[e+1]]``."""
+    osm_way: Ids
+    """int64[W], OSM way ids."""
+
+    def take(self, edges: Ints) -> EdgeShapes:
+        """The shapes of some edges, in that order."""
+        points, first_point = ragged_rows(self.first_point, edges)
+        ways, first_way = ragged_rows(self.first_way, edges)
+        return EdgeShapes(
+            first_point,
+            self.osm_node[points],
+            self.latitude_e7[points],
+            self.longitude_e7[points],
+            first_way,
+            self.osm_way[ways],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RoadNetwork:
+    """Everything read from one source: graph, attributes, turns, shapes, and the report of how it was read."""
+
+    graph: RoadGraph
+    attributes: EdgeAttributes
+    turns: TurnGraph
+    shapes: EdgeShapes | None
+    """None for a network folder: its edges are straight lines between nodes, if it has coordinates."""
+    report: dict[str, Any]
+    """Counts by rule (ways read, skipped by reason, imputed speeds, restrictions used, ...), and ``source``; JSON."""
+    checksum: str
+    """SHA-256 over all arrays (`trodden.graphs.store.network_checksum`): the identity a model is bound to."""
+
+    def edge_polyline(self, edge: int) -> Floats:
+        """float64[P, 2] of (latitude, longitude) in degrees along one edge; `MissingDataError` without coordinates."""
+        if self.shapes is not None:
+            begin, end = self.shapes.first_point[edge], self.shapes.first_point[edge + 1]
+            return np.stack([self.shapes.latitude_e7[begin:end], self.shapes.longitude_e7[begin:end]], axis=1) * 1e-7
+        latitude, longitude = self.graph.require_coordinates("an edge's line")
+        ends = [self.graph.tail[edge], self.graph.head[edge]]
+        return np.stack([latitude[ends], longitude[ends]], axis=1)
+
+    def edge_length_m(self) -> Floats:
+        """float64[E] in metres; where the source has no lengths, the travel time in seconds stands in for them.
+
+        The stand-in keeps measures such as length-weighted IoU defined (Borlänge has no lengths); `length_unit` says
+        which one it is. `MissingDataError` where there is neither.
+        """
+        if self.attributes.length_m is not None:
+            return self.attributes.length_m.astype(np.float64)
+        return self.attributes.require("travel_time_s", "a length or its stand-in").astype(np.float64)
+
+    @property
+    def length_unit(self) -> str:
+        """``"m"``, or ``"s"`` where travel time stands in for length."""
+        return "m" if self.attributes.length_m is not None else "s"
+
+
+def ragged_rows(first: Ids, rows: Ints) -> tuple[Ids, Ids]:
+    """Flat positions of some rows of a ragged array, and the offsets of the result.
+
+    >>> ragged_rows(np.array([0, 2, 5]), np.array([1]))
+    (array([2, 3, 4]), array([0, 3]))
+    """
+    counts = first[rows + 1] - first[rows]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    flat = np.arange(offsets[-1], dtype=np.int64) + np.repeat(first[rows] - offsets[:-1], counts)
+    return flat, offsets
+
+
+def _positions(ids: Ids, order: Ints, wanted: Ids) -> Ints:
+    if len(ids) == 0:
+        return np.full(len(wanted), -1, np.int32)
+    slots = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
+    found = order[slots]
+    return np.where(ids[found] == wanted, found, -1).astype(np.int32)

@@ -1,0 +1,1 @@
+"""Learning rewards from demonstrations: features, soft values, likelihood, training, evaluation."""

@@ -1,0 +1,1 @@
+"""Asking for routes under what was learned."""
