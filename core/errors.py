@@ -187,6 +187,26 @@ class UnreachableError(TroddenError, LookupError):
         super().__init__(f"{row}no route from {origin} to {destination}: {cause}. {nearest}")
 
 
+class QueryEngineError(TroddenError, RuntimeError):
+    """The query engine failed although its input was checked; the query that failed is thrown away."""
+
+    def __init__(self, *, engine: str, problem: str):
+        self.engine, self.problem = engine, problem
+        super().__init__(f"the engine {engine} failed ({problem}); report this, and use engine='scipy' meanwhile")
+
+
+class PointFormatError(TroddenError, ValueError):
+    """An origin or destination that is not written in one of the known ways."""
+
+    def __init__(self, *, point: str, problem: str, index: int | None = None):
+        self.point, self.problem, self.index = point, problem, index
+        row = "" if index is None else f"row {index}: "
+        super().__init__(
+            f"{row}point {point!r} {problem}; write it as (latitude, longitude), 'latitude,longitude', 'edge:ID', "
+            "'node:ID' or 'osm:NODE'"
+        )
+
+
 class OffMapError(TroddenError, LookupError):
     """A coordinate outside the map, or farther from any road than the snapping limit."""
 

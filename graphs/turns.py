@@ -1,4 +1,4 @@
-"""Moves from edge to edge: `TurnGraph`, turn angles, restrictions, U-turns."""
+"""Moves from edge to edge: `TurnGraph`, turn angles, U-turns. Restriction relations: `trodden.graphs.restrictions`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,133 @@
+"""Models and training checkpoints on disk: verified folders, written atomically, never executed on loading."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.config import parse_config
+from ..core.errors import StoredFolderError, WrongNetworkError
+from ..core.folders import read_folder, write_folder
+from ..core.types import Floats
+from ..graphs.store import load_network, save_network
+from .model import Coefficient, LearnedModel, RegionSummary
+
+MODEL_VERSION = 1
+CHECKPOINT_VERSION = 1
+_BASELINE = "baseline_"
+
+
+def save_model(model: LearnedModel, path: str | Path) -> Path:
+    """Write a model and, inside it, its network (files are shared by hard link where the file system allows it).
+
+    Beside the arrays stand ``config.toml`` and ``document.json``, for people to read.
+    """
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.network")
+    try:
+        network_folder = save_network(model.network, scratch)
+        arrays = {
+            "turn_cost": model.turn_cost,
+            "entry_cost": model.entry_cost,
+            "training_pairs": model.training_pairs,
+            **{_BASELINE + name: cost for name, cost in model.baseline_costs.items()},
+        }
+        if model.edge_region is not None:
+            arrays["edge_region"] = model.edge_region
+        return write_folder(
+            target,
+            kind="model",
+            version=MODEL_VERSION,
+            document=_document(model),
+            arrays=arrays,
+            files={"config.toml": model.config.to_toml().encode()},
+            folders={"network": network_folder},
+        )
+    finally:
+        import shutil
+
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def load_model(path: str | Path) -> LearnedModel:
+    """Read a model folder with its network.
+
+    Raises
+    ------
+    StoredFolderError
+        A file is missing, cut short or altered, or of a newer version.
+    WrongNetworkError
+        The network inside is not the one that the model was trained on.
+    """
+    stored = read_folder(path, kind="model", version=MODEL_VERSION)
+    document = stored.document
+    network = load_network(stored.folders["network"])
+    if network.checksum != document["network_checksum"]:
+        raise WrongNetworkError(what=f"the model {path}", expected=document["network_checksum"], found=network.checksum)
+    arrays = stored.arrays
+    if len(arrays["turn_cost"]) != network.turns.num_turns or len(arrays["entry_cost"]) != network.graph.num_edges:
+        raise StoredFolderError(path=path, problem="its costs do not fit its network", remedy="Train again")
+    return LearnedModel(
+        network=network,
+        config=parse_config(document["config"], where=str(path)),
+        coefficients=_coefficients(document["coefficients"]),
+        turn_cost=arrays["turn_cost"],
+        entry_cost=arrays["entry_cost"],
+        baseline_costs={name.removeprefix(_BASELINE): a for name, a in arrays.items() if name.startswith(_BASELINE)},
+        training_pairs=arrays["training_pairs"],
+        summary=document["summary"],
+        is_simulated=document["is_simulated"],
+        regions=tuple(RegionSummary(**{**r, "coefficients": _coefficients(r["coefficients"])}) for r in document["regions"]),
+        edge_region=arrays.get("edge_region"),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Where a training run stands."""
+
+    network_checksum: str
+    names: tuple[str, ...]
+    coefficients: Floats
+    """float64[F], in the features' own units."""
+    iteration: int
+    log_likelihood: float
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> Path:
+    """Write a checkpoint; an earlier one is replaced only once this one is whole."""
+    document = {**vars(checkpoint), "coefficients": None, "names": list(checkpoint.names)}
+    arrays = {"coefficients": checkpoint.coefficients}
+    return write_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION, document=document, arrays=arrays)
+
+
+def load_checkpoint(path: str | Path, *, network_checksum: str, names: tuple[str, ...]) -> Checkpoint:
+    """Read a checkpoint of a run on this network with these features; a typed error where it is of another."""
+    stored = read_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION)
+    checkpoint = Checkpoint(**{**stored.document, "names": tuple(stored.document["names"]), "coefficients": stored.arrays["coefficients"]})
+    if checkpoint.network_checksum != network_checksum:
+        raise WrongNetworkError(what=f"the checkpoint {path}", expected=checkpoint.network_checksum, found=network_checksum)
+    if checkpoint.names != names:
+        raise StoredFolderError(
+            path=path, problem=f"has the features {', '.join(checkpoint.names)}, this run has {', '.join(names)}", remedy="Start without --resume"
+        )
+    return checkpoint
+
+
+def _document(model: LearnedModel) -> dict[str, Any]:
+    return {
+        "network_checksum": model.network.checksum,
+        "config": model.config.model_dump(mode="json"),
+        "coefficients": [dataclasses.asdict(c) for c in model.coefficients],
+        "regions": [dataclasses.asdict(r) for r in model.regions],
+        "summary": model.summary,
+        "is_simulated": model.is_simulated,
+    }
+
+
+def _coefficients(rows: list[dict[str, Any]]) -> tuple[Coefficient, ...]:
+    return tuple(Coefficient(**row) for row in rows)

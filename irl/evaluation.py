@@ -1,0 +1,193 @@
+"""A learned model beside its baselines, on the same held-out trips."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InfeasibleRewardError, NotConvergedError
+from ..core.types import Bools, Floats
+from .demonstrations import Demonstrations, require_network
+from .likelihood import route_log_probabilities
+from .measures import PairedComparison, bootstrap_interval, compare_matches, edge_iou, exact_match
+from .model import LearnedModel
+from .planner import Planner
+from .prediction import TripPredictor
+
+MODEL_NAMES = ("learned", "shortest", "fastest", "fastest_penalised")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model on a set of routes."""
+
+    exact: float
+    exact_interval: tuple[float, float]
+    """95 % bootstrap interval."""
+    iou: float
+    nll_per_route: float | None
+    """None for a model without a likelihood."""
+    nll_per_turn: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found."""
+
+    num_routes: int
+    skipped: dict[str, int]
+    models: dict[str, Scores]
+    unseen: dict[str, Scores]
+    """On routes whose origin-destination pair was not in training."""
+    num_unseen: int
+    comparisons: dict[str, PairedComparison]
+    """Learned against each baseline, exact matches on the same routes."""
+    unseen_comparisons: dict[str, PairedComparison]
+    length_unit: str
+    is_simulated: bool
+    matched: dict[str, Bools]
+    """bool[R] per model, for further tests."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The evaluation as JSON-able dictionaries: routes, skipped, models, unseen_pairs, and the comparisons."""
+        return {
+            "routes": self.num_routes,
+            "skipped": self.skipped,
+            "is_simulated": self.is_simulated,
+            "models": {name: _scores_json(s) for name, s in self.models.items()},
+            "unseen_routes": self.num_unseen,
+            "unseen_pairs": {name: _scores_json(s) for name, s in self.unseen.items()},
+            "learned_against": {name: _comparison_json(c) for name, c in self.comparisons.items()},
+            "unseen_learned_against": {name: _comparison_json(c) for name, c in self.unseen_comparisons.items()},
+        }
+
+    def table(self) -> str:
+        """The evaluation as text for people."""
+        what = "simulated routes" if self.is_simulated else "routes"
+        lines = [f"{self.num_routes} held-out {what}" + _skipped_text(self.skipped)]
+        lines += _table_lines(self.models, self.comparisons)
+        lines.append(f"{self.num_unseen} of them between pairs not seen in training")
+        if self.num_unseen:
+            lines += _table_lines(self.unseen, self.unseen_comparisons)
+        weight = "length" if self.length_unit == "m" else "travel time: this network has no lengths"
+        lines.append(f"exact: same edges; IoU: weighted by {weight}; NLL: nats; [ ] 95 % intervals (bootstrap); p: McNemar")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int = 0) -> Evaluation:
+    """Compare the learned best routes, and those of every baseline, with travelled ones.
+
+    Raises
+    ------
+    WrongNetworkError
+        The routes were checked against another network than the model's.
+    NoDemonstrationsError
+        No route is possible under the model's ending.
+
+    Notes
+    -----
+    One customisation per model, one query per distinct trip and model, and one soft solve per distinct destination.
+    """
+    require_network(demonstrations, model.network.checksum, "the set of demonstrations")
+    routes = demonstrations.for_ending(model.ending)
+    predictor = TripPredictor(model.network, routes, model.ending)
+    costs = {"learned": model.turn_cost, **model.baseline_costs}
+    log_probability = _log_probabilities(model, routes)
+    is_unseen = ~np.isin(routes.pair_keys(model.ending), model.training_pairs)
+    matched: dict[str, Bools] = {}
+    overlap: dict[str, Floats] = {}
+    for name in MODEL_NAMES:
+        if name in costs:
+            matched[name], overlap[name] = _against(predictor, routes, costs[name])
+
+    def scores(is_row: Bools) -> dict[str, Scores]:
+        return {
+            name: _scores(routes, is_row, matched[name], overlap[name], log_probability if name == "learned" else None, seed)
+            for name in matched
+        }
+
+    def comparisons(is_row: Bools) -> dict[str, PairedComparison]:
+        one, weight = matched["learned"][is_row], routes.weight[is_row]
+        return {name: compare_matches(one, matched[name][is_row], weight, seed=seed) for name in matched if name != "learned"}
+
+    every = np.ones(len(routes), bool)
+    some = bool(is_unseen.any())
+    return Evaluation(
+        num_routes=len(routes),
+        skipped=routes.skipped_by_reason,
+        models=scores(every),
+        unseen=scores(is_unseen) if some else {},
+        num_unseen=int(is_unseen.sum()),
+        comparisons=comparisons(every),
+        unseen_comparisons=comparisons(is_unseen) if some else {},
+        length_unit=model.network.length_unit,
+        is_simulated=routes.is_simulated or model.is_simulated,
+        matched=matched,
+    )
+
+
+def _against(predictor: TripPredictor, routes: Demonstrations, turn_cost: Floats) -> tuple[Bools, Floats]:
+    paths = predictor.predict(turn_cost)
+    length = routes.network.edge_length_m()
+    pairs = [(paths[trip], routes.route(row)) for row, trip in enumerate(predictor.trip_of_route.tolist())]
+    return (
+        np.array([exact_match(one, two) for one, two in pairs], bool),
+        np.array([edge_iou(one, two, length) for one, two in pairs]),
+    )
+
+
+def _log_probabilities(model: LearnedModel, routes: Demonstrations) -> Floats | None:
+    """float64[R], or None where the served costs have no soft values (possible where experts were merged)."""
+    planner = Planner(model.network.turns, model.config.planner, edge_id=model.network.graph.edge_id)
+    try:
+        return route_log_probabilities(planner, model.reward, routes, routes.batch(model.ending))
+    except (InfeasibleRewardError, NotConvergedError):
+        return None
+
+
+def _scores(
+    routes: Demonstrations, is_row: Bools, matched: Bools, overlap: Floats, log_probability: Floats | None, seed: int
+) -> Scores:
+    weight = routes.weight[is_row]
+    nll_route = nll_turn = None
+    if log_probability is not None:
+        total = float(-(weight @ log_probability[is_row]))
+        num_turns = np.diff(routes.first)[is_row] - 1
+        nll_route, nll_turn = total / float(weight.sum()), total / float(weight @ num_turns)
+    exact = matched[is_row].astype(np.float64)
+    return Scores(
+        float(np.average(exact, weights=weight)),
+        bootstrap_interval(exact, weight, seed=seed),
+        float(np.average(overlap[is_row], weights=weight)),
+        nll_route,
+        nll_turn,
+    )
+
+
+def _scores_json(scores: Scores) -> dict[str, Any]:
+    return {**vars(scores), "exact_interval": list(scores.exact_interval)}
+
+
+def _comparison_json(comparison: PairedComparison) -> dict[str, Any]:
+    return {**vars(comparison), "interval": list(comparison.interval)}
+
+
+def _skipped_text(skipped: dict[str, int]) -> str:
+    return f" ({sum(skipped.values())} skipped: {json.dumps(skipped)})" if skipped else ""
+
+
+def _table_lines(models: dict[str, Scores], comparisons: dict[str, PairedComparison]) -> list[str]:
+    lines = [f"  {'model':<18} {'exact':>7} {'95 % interval':>17} {'IoU':>7} {'NLL/route':>10} {'NLL/turn':>9}  learned minus it"]
+    for name, s in models.items():
+        nll = f"{s.nll_per_route:>10.4f} {s.nll_per_turn:>9.4f}" if s.nll_per_route is not None else f"{'n/a':>10} {'n/a':>9}"
+        gap = comparisons.get(name)
+        versus = f"  {gap.difference:+.4f} [{gap.interval[0]:+.4f}, {gap.interval[1]:+.4f}] p={gap.p_value:.2g}" if gap else ""
+        low, high = s.exact_interval
+        lines.append(f"  {name:<18} {s.exact:>7.4f} {f'[{low:.4f}, {high:.4f}]':>17} {s.iou:>7.4f} {nll}{versus}")
+    return lines

@@ -1,0 +1,46 @@
+"""Log-likelihood of routes under a MaxEnt policy, and its exact gradient in the reward."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.types import Floats
+from .demonstrations import Demonstrations
+from .planner import Planner
+from .trips import TripBatch
+
+
+def log_likelihood(planner: Planner, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
+    """``sum_n w_n log P(route_n)`` and its gradient in the reward of every turn.
+
+    ``log P(route) = sum of rewards along it - V(origin)``; the gradient is observed minus expected turn counts
+    (Ziebart et al. 2008, eq. 6).
+
+    Parameters
+    ----------
+    reward
+        float64[T].
+
+    Returns
+    -------
+    (value, gradient)
+        The gradient is float64[T].
+    """
+    total, expected = planner.total_value(reward, batch)
+    return float(batch.observed @ reward) - total, batch.observed - expected
+
+
+def route_log_probabilities(planner: Planner, reward: Floats, demonstrations: Demonstrations, batch: TripBatch) -> Floats:
+    """Log-probability of each route, float64[R]. Memory O(E) per destination of a block of 64."""
+    turn, row = demonstrations.turns()
+    result = np.bincount(row, reward[turn], minlength=len(demonstrations))
+    keys = demonstrations.pair_keys(batch.destinations.ending)
+    size = max(demonstrations.network.graph.num_edges, demonstrations.network.graph.num_nodes) + 1
+    order = {int(key): column for column, key in enumerate(batch.destinations.key)}
+    column = np.array([order[int(key % size)] for key in keys], np.int64)
+    for begin in range(0, len(batch.destinations), 64):
+        end = min(begin + 64, len(batch.destinations))
+        rows = np.flatnonzero((column >= begin) & (column < end))
+        values = planner.values(reward, batch.destinations.block(begin, end))
+        result[rows] -= values[demonstrations.origin[rows], column[rows] - begin]
+    return result

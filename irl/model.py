@@ -1,0 +1,96 @@
+"""What training leaves behind: coefficients, the final cost of every turn, and how they were found. Imports no JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..core.config import Config
+from ..core.types import Floats, Ids, Ints
+from ..graphs.road_graph import RoadNetwork
+from .destinations import Ending
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One estimated coefficient of the reward."""
+
+    name: str
+    value: float
+    standard_error: float | None
+    """None where there is none; ``note`` says why."""
+    note: str = ""
+
+    @property
+    def t_ratio(self) -> float | None:
+        """Value over standard error."""
+        return self.value / self.standard_error if self.standard_error else None
+
+
+@dataclass(frozen=True)
+class RegionSummary:
+    """What one region's expert learned."""
+
+    region: int
+    num_edges: int
+    num_routes: int
+    coefficients: tuple[Coefficient, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedModel:
+    """A learned reward on its network, ready to serve."""
+
+    network: RoadNetwork
+    config: Config
+    coefficients: tuple[Coefficient, ...]
+    """Of the whole network; empty where regions have their own."""
+    turn_cost: Floats
+    """float64[T], > 0: minus the reward of every turn."""
+    entry_cost: Floats
+    """float64[E], > 0: what entering an edge costs without the turn onto it; compares first edges of a trip from a node."""
+    baseline_costs: dict[str, Floats]
+    """``shortest``, ``fastest``, ``fastest_penalised`` (where it was tuned): float64[T], > 0, in metres or seconds."""
+    training_pairs: Ids
+    """int64, sorted: the (origin, destination) pairs of the training routes (`Demonstrations.pair_keys`)."""
+    summary: dict[str, Any]
+    """Log-likelihood, routes used and skipped, iterations, solver, radius, penalties, seconds; JSON."""
+    is_simulated: bool
+    """Learned from simulated routes: everything shown from it says so."""
+    regions: tuple[RegionSummary, ...] = ()
+    edge_region: Ints | None = field(default=None)
+    """int32[E], which region's expert prices each edge; None for one reward everywhere."""
+
+    @property
+    def ending(self) -> Ending:
+        """How routes end under this model."""
+        return self.config.planner.ending
+
+    @property
+    def reward(self) -> Floats:
+        """float64[T], < 0."""
+        return -self.turn_cost
+
+    def coefficient(self, name: str) -> float:
+        """One coefficient by its feature's name; `KeyError` where there is none."""
+        return {c.name: c.value for c in self.coefficients}[name]
+
+    def replace(self, **changes: Any) -> LearnedModel:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def entry_costs(edge_reward: Floats, turn_cost: Floats, to_edge: Ints) -> Floats:
+    """What it costs to begin on each edge, float64[E] > 0.
+
+    Minus the part of the reward that depends on the edge alone; where that is not positive (only totals with their turn
+    need be), the cheapest turn onto the edge stands in, and where nothing leads there, the cheapest turn of all.
+    """
+    cheapest = np.full(len(edge_reward), np.inf)
+    np.minimum.at(cheapest, to_edge, turn_cost)
+    cheapest[~np.isfinite(cheapest)] = turn_cost.min(initial=1.0)
+    return np.where(edge_reward < 0, -edge_reward, cheapest)

@@ -1,0 +1,76 @@
+"""Routes given as OSM node ids -> edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..core.types import Ids, Ints
+from ..graphs.road_graph import RoadNetwork
+
+
+def edges_of_nodes(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list[Ints], dict[int, tuple[str, str]]]:
+    """Edges along each sequence of nodes, and the rows that no edges run along.
+
+    A sequence names either every OSM node passed or the junctions alone, or any mixture in which consecutive nodes are
+    neighbours in one of the two senses. A route may begin or end inside an edge, which then counts as travelled. Of
+    parallel edges between two junctions the shortest is taken, unless a node inside tells them apart.
+
+    Returns
+    -------
+    (edges, faults)
+        int32 positions per row (empty where faulty); ``{row: (status, detail)}``.
+    """
+    inside, across = _inside_pairs(network), _junction_pairs(network)
+    rows: list[Ints] = []
+    faults: dict[int, tuple[str, str]] = {}
+    for row, nodes in enumerate(sequences):
+        path: list[int] = []
+        last_slot = -1
+        for pair in zip(nodes[:-1].tolist(), nodes[1:].tolist(), strict=True):
+            if pair in inside:
+                edge, slot = _continue(inside[pair], path, last_slot)
+            elif pair in across:
+                edge, slot = across[pair], -1
+            else:
+                faults[row] = ("unknown_node", f"from node {pair[0]} to node {pair[1]}")
+                break
+            if not (path and path[-1] == edge and slot > last_slot >= 0):
+                path.append(edge)
+            last_slot = slot
+        rows.append(np.array(path if row not in faults else [], np.int32))
+    return rows, faults
+
+
+def _continue(options: list[tuple[int, int]], path: list[int], last_slot: int) -> tuple[int, int]:
+    """Of several edges along a pair of nodes, the one already being travelled, else the first."""
+    for edge, slot in options:
+        if path and path[-1] == edge and slot == last_slot + 1:
+            return edge, slot
+    return options[0]
+
+
+def _inside_pairs(network: RoadNetwork) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """(node, node) along an edge of more than two nodes -> [(edge, place along it)]."""
+    shapes = network.shapes
+    if shapes is None:
+        return {}
+    pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    counts = np.diff(shapes.first_point)
+    for edge in np.flatnonzero(counts > 2).tolist():
+        nodes = shapes.osm_node[shapes.first_point[edge] : shapes.first_point[edge + 1]].tolist()
+        for slot, pair in enumerate(zip(nodes[:-1], nodes[1:], strict=True)):
+            pairs.setdefault(pair, []).append((edge, slot))
+    return pairs
+
+
+def _junction_pairs(network: RoadNetwork) -> dict[tuple[int, int], int]:
+    """(junction, junction) -> the shortest edge between them."""
+    graph = network.graph
+    length = network.edge_length_m()
+    pairs: dict[tuple[int, int], int] = {}
+    tails, heads = graph.node_id[graph.tail].tolist(), graph.node_id[graph.head].tolist()
+    for edge in np.argsort(-length, kind="stable").tolist():
+        pairs[tails[edge], heads[edge]] = edge
+    return pairs

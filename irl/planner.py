@@ -1,0 +1,102 @@
+"""Which solver computes soft values, and what happens when it refuses: decided here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+
+from ..core.config import PlannerConfig
+from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
+from ..core.types import Floats, Ids
+from ..graphs.turns import TurnGraph
+from .destinations import Destinations
+from .factorization import Factorization
+from .feasibility import infeasible_reward
+from .soft_values import SweepSolver
+from .trips import TripBatch
+
+_log = logging.getLogger(__name__)
+_LARGEST_FACTORISED = 1_000_000
+"""Edges up to which one LU is tried first: 15 s and some GB there, sweeps are slower still."""
+
+
+class Planner:
+    """Soft values and expected counts under any reward on one turn graph, each certified or a typed error.
+
+    ``solver="factorization"``: one sparse LU, exact, fastest. ``"sweeps"``: value iteration in JAX, in log space.
+    ``"auto"``: the LU first; sweeps where exponentials underflow float64, and under *arrival* where the LU refuses,
+    since that ending needs less than the LU does (M without the destination's row).
+    """
+
+    def __init__(self, turns: TurnGraph, config: PlannerConfig, *, edge_id: Ids | None = None) -> None:
+        self._turns, self._config, self._edge_id = turns, config, edge_id
+        self._told: set[str] = set()
+        self.last_solver = ""
+        """Which solver answered last."""
+
+    def values(self, reward: Floats, destinations: Destinations) -> Floats:
+        """Soft reward-to-go, float64[E, D]; `InfeasibleRewardError` where it does not exist."""
+        if self._tries_factorization:
+            try:
+                result = self._factorization(reward).values(destinations)
+            except (InfeasibleRewardError, UnderflowError) as error:
+                self._prepare_sweeps(reward, destinations, error)
+            else:
+                self._note("factorization", "one LU for all destinations")
+                return result
+        try:
+            return self._sweeps.values(reward, destinations).value
+        except NotConvergedError as error:
+            raise self._diverged(reward, error) from error
+
+    def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
+        """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` where V does not exist."""
+        if self._tries_factorization:
+            try:
+                result = self._factorization(reward).total_value(batch)
+            except (InfeasibleRewardError, UnderflowError) as error:
+                self._prepare_sweeps(reward, batch.destinations, error)
+            else:
+                self._note("factorization", "one LU for all destinations")
+                return result
+        try:
+            return self._sweeps.total_value(reward, batch)
+        except NotConvergedError as error:
+            raise self._diverged(reward, error) from error
+
+    @property
+    def _tries_factorization(self) -> bool:
+        if self._config.solver == "auto":
+            return self._turns.num_edges <= _LARGEST_FACTORISED
+        return self._config.solver == "factorization"
+
+    def _factorization(self, reward: Floats) -> Factorization:
+        return Factorization(
+            self._turns, reward, edge_id=self._edge_id, ending=self._config.ending, threads=self._config.threads
+        )
+
+    @cached_property
+    def _sweeps(self) -> SweepSolver:
+        return SweepSolver(self._turns, tolerance=self._config.tolerance, max_sweeps=self._config.max_sweeps)
+
+    def _prepare_sweeps(self, reward: Floats, destinations: Destinations, refusal: Exception) -> None:
+        """Let sweeps take over where they can succeed, else raise what the LU said."""
+        may_exist = isinstance(refusal, UnderflowError) or self._config.ending == "arrival"
+        if self._config.solver != "auto" or not may_exist:
+            raise refusal
+        if isinstance(refusal, InfeasibleRewardError):
+            try:  # one destination is enough to see that values diverge, at a fraction of the cost
+                self._sweeps.values(reward, destinations.block(0, min(1, len(destinations))))
+            except NotConvergedError:
+                raise refusal from None
+        self._note("sweeps", str(refusal))
+
+    def _diverged(self, reward: Floats, error: NotConvergedError) -> Exception:
+        diagnosis = infeasible_reward(self._turns, reward, edge_id=self._edge_id, ending=self._config.ending)
+        return diagnosis if diagnosis.radius >= 1.0 - 1e-9 else error
+
+    def _note(self, solver: str, why: str) -> None:
+        self.last_solver = solver
+        if solver not in self._told:
+            self._told.add(solver)
+            _log.info("soft values by %s: %s", solver, why)

@@ -1,0 +1,332 @@
+"""Fit a reward to demonstrations: maximum likelihood, every step kept where values exist and every turn costs something."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+from ..core.config import Config
+from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError
+from ..core.types import Floats
+from ..graphs.road_graph import RoadNetwork
+from .baselines import tune_baselines
+from .checkpoints import Checkpoint
+from .demonstrations import Demonstrations, require_network
+from .features import Features, make_features
+from .inference import hessian, standard_errors
+from .likelihood import log_likelihood
+from .model import Coefficient, LearnedModel, entry_costs
+from .planner import Planner
+from .trips import TripBatch
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """What a progress bar shows after an iteration."""
+
+    iteration: int
+    max_iterations: int
+    log_likelihood_per_route: float
+    gradient_norm: float
+    """Largest component of the gradient of the mean log-likelihood in scaled features."""
+    routes_per_second: float
+    """Routes times likelihood evaluations over seconds, since the start."""
+    checkpoint: Checkpoint
+
+
+Progress = Callable[[TrainingProgress], None]
+
+
+def fit(
+    network: RoadNetwork,
+    demonstrations: Demonstrations,
+    config: Config | None = None,
+    *,
+    progress: Progress | None = None,
+    resume: Checkpoint | None = None,
+) -> LearnedModel:
+    """Learn a linear reward from demonstrations by maximum likelihood (MaxEnt IRL; recursive logit).
+
+    Parameters
+    ----------
+    progress
+        Called after every iteration; an exception raised in it ends the run.
+    resume
+        Start from this checkpoint's coefficients. The likelihood is concave, so the same optimum is reached.
+
+    Raises
+    ------
+    ConfigurationError, InvalidValueError
+        A feature or start value that this network has no column for, or that is not finite.
+    NoDemonstrationsError
+        No route is possible under the ending.
+    InfeasibleRewardError
+        No base cost was found under which values exist; names the cycle and a constant that mends it.
+    WrongNetworkError
+        The demonstrations were checked against another network.
+
+    Notes
+    -----
+    One likelihood and gradient per evaluation, about 1.1 evaluations per iteration; 2 F more for standard errors.
+    """
+    config = config or Config()
+    started = time.perf_counter()
+    require_network(demonstrations, network.checksum, "the set of demonstrations")
+    routes = demonstrations.for_ending(config.planner.ending)
+    features = make_features(network, config.reward.features)
+    problem = _Problem(network, routes, features, config)
+    coefficients, outcome = _maximise(problem, config, progress, resume)
+    estimates, binding = _estimates(problem, features, coefficients, config)
+    reward = features.value @ coefficients
+    turn_cost = np.maximum(-reward, config.reward.minimum_cost)
+    baselines, tuned = tune_baselines(network, routes, config)
+    value, _ = problem.evaluate(coefficients)
+    summary = {
+        "log_likelihood": value,
+        "log_likelihood_per_route": value / problem.total_weight,
+        "num_routes": len(routes),
+        "skipped": routes.skipped_by_reason,
+        "routes_source": routes.source,
+        "network_source": network.report.get("source", ""),
+        "solver": problem.planner.last_solver,
+        **outcome,
+        "bound_turns": binding,
+        "baselines": tuned,
+        "seconds": time.perf_counter() - started,
+    }
+    return LearnedModel(
+        network=network,
+        config=config,
+        coefficients=estimates,
+        turn_cost=turn_cost,
+        entry_cost=entry_costs(features.edge_value @ coefficients, turn_cost, network.turns.to_edge),
+        baseline_costs=baselines,
+        training_pairs=np.unique(routes.pair_keys(config.planner.ending)),
+        summary=summary,
+        is_simulated=routes.is_simulated,
+    )
+
+
+class _Problem:
+    """Mean negative log-likelihood of scaled coefficients, with the last feasible point remembered."""
+
+    def __init__(self, network: RoadNetwork, routes: Demonstrations, features: Features, config: Config) -> None:
+        self.features = features
+        self.network_checksum = network.checksum
+        self.batch: TripBatch = routes.batch(config.planner.ending)
+        self.planner = Planner(network.turns, config.planner, edge_id=network.graph.edge_id)
+        self.total_weight = float(routes.weight.sum())
+        self.num_routes = len(routes)
+        size = np.sqrt(np.mean(features.value**2, axis=0))
+        self.scale = np.where(size > 0, size, 1.0)
+        """float64[F]: scaled coefficient = coefficient * scale, so that all are of one magnitude."""
+        self.num_evaluations = 0
+        self._last: tuple[Floats, float] | None = None
+
+    def evaluate(self, coefficients: Floats) -> tuple[float, Floats]:
+        """(log-likelihood, gradient float64[F]) in the features' own units."""
+        self.num_evaluations += 1
+        value, gradient = log_likelihood(self.planner, self.features.value @ coefficients, self.batch)
+        return value, self.features.value.T @ gradient
+
+    def objective(self, scaled: Floats) -> tuple[float, Floats]:
+        """Mean negative log-likelihood and gradient; outside the feasible set, a rising slope that shortens the step.
+
+        The line search only ever sees such a point as too far: it lies above the last point and climbs along the step,
+        so it is interpolated away from and never accepted.
+        """
+        try:
+            value, gradient = self.evaluate(scaled / self.scale)
+        except (InfeasibleRewardError, NotConvergedError):
+            if self._last is None:
+                raise
+            point, loss = self._last
+            step = scaled - point
+            return loss + abs(loss) + 1.0, (abs(loss) + 1.0) * step / max(float(step @ step), 1e-300)
+        loss = -value / self.total_weight
+        if self._last is None or loss < self._last[1]:
+            self._last = (scaled.copy(), loss)
+        return loss, -gradient / (self.total_weight * self.scale)
+
+    def scaled_gradient(self, scaled: Floats) -> Floats:
+        """Gradient of the log-likelihood in scaled coefficients; raises outside the feasible set."""
+        return self.evaluate(scaled / self.scale)[1] / self.scale
+
+
+def _maximise(
+    problem: _Problem, config: Config, progress: Progress | None, resume: Checkpoint | None
+) -> tuple[Floats, dict[str, object]]:
+    """L-BFGS-B on the free problem; where its optimum gives turns a positive reward, SLSQP under those constraints."""
+    start = resume.coefficients if resume is not None else _start(problem, config)
+    watch = _Watch(problem, config, progress, first_iteration=resume.iteration if resume else 0)
+    limit = config.training.max_iterations
+    options = {"maxiter": limit, "gtol": config.training.gradient_tolerance, "ftol": 1e-15, "maxls": 40}
+    found = optimize.minimize(problem.objective, start * problem.scale, jac=True, method="L-BFGS-B", callback=watch, options=options)
+    scaled, rounds = found.x, 0
+    rows = _violated(problem, scaled, config.reward.minimum_cost)
+    cuts = np.zeros((0, len(scaled)))
+    while len(rows):
+        rounds += 1
+        if rounds > 50:
+            raise NotConvergedError(residual=float(-rows.min()), tolerance=0.0, num_sweeps=rounds)
+        cuts = np.unique(np.concatenate([cuts, rows]), axis=0)
+        scaled = _constrained(problem, scaled, cuts, config, watch)
+        rows = _violated(problem, scaled, config.reward.minimum_cost)
+    _, gradient = problem.objective(scaled)
+    residual = _kkt_residual(gradient, cuts, scaled, config.reward.minimum_cost)
+    is_converged = residual <= max(1e-4, 10 * config.training.gradient_tolerance)
+    if not is_converged:
+        _log.warning("training stopped at a gradient of %.2g after %d iterations (%s)", residual, watch.iteration, found.message)
+    return scaled / problem.scale, {
+        "iterations": watch.iteration,
+        "evaluations": problem.num_evaluations,
+        "kkt_residual": residual,
+        "is_converged": bool(is_converged),
+        "constraint_rounds": rounds,
+    }
+
+
+class _Watch:
+    """Optimiser callback: counts, reports, carries the checkpoint."""
+
+    def __init__(self, problem: _Problem, config: Config, progress: Progress | None, first_iteration: int) -> None:
+        self._problem, self._config, self._progress = problem, config, progress
+        self._started = time.perf_counter()
+        self.iteration = first_iteration
+
+    def __call__(self, scaled: Floats) -> None:
+        self.iteration += 1
+        if self._progress is None:
+            return
+        before = self._problem.num_evaluations
+        loss, gradient = self._problem.objective(scaled)
+        self._problem.num_evaluations = before  # the bar's own look is not counted as work of the optimiser
+        seconds = time.perf_counter() - self._started
+        checkpoint = Checkpoint(
+            self._problem.network_checksum,
+            self._problem.features.names,
+            scaled / self._problem.scale,
+            self.iteration,
+            -loss * self._problem.total_weight,
+        )
+        self._progress(
+            TrainingProgress(
+                self.iteration,
+                self._config.training.max_iterations,
+                -loss,
+                float(np.abs(gradient).max()),
+                before * self._problem.num_routes / max(seconds, 1e-9),
+                checkpoint,
+            )
+        )
+
+
+def _start(problem: _Problem, config: Config) -> Floats:
+    """Configured coefficients, or a base cost on every never-negative feature, doubled until values exist."""
+    names = problem.features.names
+    unknown = set(config.training.start) - set(names)
+    if unknown:
+        raise ConfigurationError(where="[training] start", problem=f"no such feature: {', '.join(sorted(unknown))}")
+    if config.training.start:
+        return np.array([config.training.start.get(name, 0.0) for name in names])
+    is_usable = (problem.features.value >= 0).all(axis=0) & (problem.features.value > 0).any(axis=0)
+    base = -is_usable.astype(np.float64) / problem.scale
+    error: InfeasibleRewardError | None = None
+    for doubling in range(12):
+        try:
+            problem.evaluate(base * 2.0**doubling)
+            return np.asarray(base * 2.0**doubling)
+        except InfeasibleRewardError as refusal:
+            error = refusal
+    if error is None:
+        raise ConfigurationError(where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'")
+    raise error
+
+
+def _violated(problem: _Problem, scaled: Floats, minimum_cost: float) -> Floats:
+    """Up to 64 distinct scaled feature rows whose turns cost less than the minimum, the worst first; float64[V, F]."""
+    cost = -(problem.features.value @ (scaled / problem.scale))
+    bad = np.flatnonzero(cost < minimum_cost * (1 - 1e-6) - 1e-12)
+    if not len(bad):
+        return np.zeros((0, len(scaled)))
+    worst = bad[np.argsort(cost[bad], kind="stable")[:4096]]
+    rows, first = np.unique(problem.features.value[worst] / problem.scale, axis=0, return_index=True)
+    return np.asarray(rows[np.argsort(first)[:64]])
+
+
+def _constrained(problem: _Problem, scaled: Floats, cuts: Floats, config: Config, watch: _Watch) -> Floats:
+    """SLSQP under ``-cuts @ scaled >= minimum_cost``, from a point that satisfies it."""
+    minimum = config.reward.minimum_cost * (1 + 1e-3)
+    constraint = {"type": "ineq", "fun": lambda x: -cuts @ x - minimum, "jac": lambda x: -cuts}
+    start = _pulled_inside(problem, scaled, cuts, minimum)
+    problem._last = None
+    options = {"maxiter": config.training.max_iterations, "ftol": 1e-14}
+    found = optimize.minimize(
+        problem.objective, start, jac=True, method="SLSQP", constraints=[constraint], callback=watch, options=options
+    )
+    return np.asarray(found.x)
+
+
+def _pulled_inside(problem: _Problem, scaled: Floats, cuts: Floats, minimum: float) -> Floats:
+    """The nearest mixture with a safe base cost that meets the constraints and has values."""
+    is_usable = (problem.features.value >= 0).all(axis=0)
+    safe = -is_usable.astype(np.float64) * max(1.0, float(np.abs(scaled).max()))
+    for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0):
+        point = (1 - share) * scaled + share * safe
+        if (-cuts @ point >= minimum).all():
+            try:
+                problem.evaluate(point / problem.scale)
+                return np.asarray(point)
+            except (InfeasibleRewardError, NotConvergedError):
+                continue
+    raise ConfigurationError(
+        where="[reward] features", problem="no starting point makes every turn's cost positive; add 'constant' to the features"
+    )
+
+
+def _active(cuts: Floats, scaled: Floats, minimum_cost: float) -> Floats:
+    slack = -cuts @ scaled - minimum_cost
+    return np.asarray(cuts[slack < 1e-6 + 2e-3 * minimum_cost])
+
+
+def _kkt_residual(gradient: Floats, cuts: Floats, scaled: Floats, minimum_cost: float) -> float:
+    """Largest component of the loss gradient that no non-negative combination of active constraints explains."""
+    active = _active(cuts, scaled, minimum_cost)
+    if not len(active):
+        return float(np.abs(gradient).max(initial=0.0))
+    # Stationarity: gradient + sum of multipliers * (row of the cost constraint, negated) = 0 with multipliers >= 0.
+    multipliers, _ = optimize.nnls(-active.T, gradient)
+    return float(np.abs(gradient + active.T @ multipliers).max())
+
+
+def _estimates(
+    problem: _Problem, features: Features, coefficients: Floats, config: Config
+) -> tuple[tuple[Coefficient, ...], int]:
+    """Coefficients with standard errors, and how many turns sit at the minimum cost."""
+    scaled = coefficients * problem.scale
+    cost = -(features.value @ coefficients)
+    at_limit = np.flatnonzero(cost < config.reward.minimum_cost * 1.01 + 1e-6)
+    active = np.unique(features.value[at_limit] / problem.scale, axis=0) if len(at_limit) else np.zeros((0, len(scaled)))
+    try:
+        information = -hessian(problem.scaled_gradient, scaled)
+        errors, is_identified = standard_errors(information, active)
+        missing = "not told apart from other features by these routes (constant over the choices, or collinear)"
+    except (InfeasibleRewardError, NotConvergedError):
+        errors, is_identified = np.full(len(scaled), np.nan), np.ones(len(scaled), bool)
+        missing = ""
+    rows = []
+    for name, value, error, known, bound in zip(
+        features.names, coefficients, errors / problem.scale, is_identified, (np.abs(active) > 0).any(axis=0), strict=True
+    ):
+        note = missing if not known else "bound by a constraint: some turn costs the minimum" if bound else ""
+        if not note and not np.isfinite(error):
+            note = "at the edge of the rewards that have values"
+        rows.append(Coefficient(name, float(value), float(error) if np.isfinite(error) else None, note))
+    return tuple(rows), len(at_limit)

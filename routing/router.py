@@ -1,0 +1,296 @@
+"""The public query API: routes under learned costs, or under any other positive cost per turn. Imports no JAX."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..core.config import PlannerConfig
+from ..core.errors import InfeasibleRewardError, TroddenError, UnderflowError, UnknownIdError
+from ..core.types import Floats
+from ..graphs.edge_costs import quantise
+from ..graphs.hierarchy import Engine, Hierarchy, Metric, Start, StatePath, build_hierarchy
+from ..graphs.road_graph import RoadNetwork
+from ..graphs.spatial import DEFAULT_SNAP_LIMIT_M, EdgeIndex
+from ..irl.destinations import Ending, destination_key, make_destinations
+from ..irl.factorization import Factorization
+from .points import Locator, PointLike, Terminal
+from .route import Route
+from .unreachable import edge_middles, explain_unreachable
+
+
+class RoutingModel(Protocol):
+    """What a router reads of a model; `trodden.irl.model.LearnedModel` is one."""
+
+    @property
+    def network(self) -> RoadNetwork:
+        """The network the costs belong to."""
+        ...
+
+    @property
+    def turn_cost(self) -> Floats:
+        """float64[T], > 0."""
+        ...
+
+    @property
+    def entry_cost(self) -> Floats:
+        """float64[E], > 0: what starting on an edge costs; compares the first edges of a trip from a node."""
+        ...
+
+    @property
+    def ending(self) -> Ending:
+        """How routes end, for their probabilities."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PlainCosts:
+    """Costs that nobody learned, in the shape of a model: the fastest or the shortest route, say."""
+
+    network: RoadNetwork
+    turn_cost: Floats
+    entry_cost: Floats
+    ending: Ending = "arrival"
+
+
+class Router:
+    """Answers route queries under one or more sets of costs on one network.
+
+    Building costs seconds on a city (the hierarchy is made once), every further metric about 0.1 s, a query about
+    0.1 ms. Queries may come from any number of threads, also while `add_metric` replaces a metric: each is answered
+    under one set of costs.
+
+    Parameters
+    ----------
+    model
+        A `LearnedModel`, or anything with the attributes of `RoutingModel`.
+    engine
+        ``"cch"``, ``"scipy"``, or ``"auto"``: the CCH where it is installed.
+    snap_limit_m
+        A coordinate farther from the main network is refused.
+    metric
+        Name of the model's costs.
+
+    Raises
+    ------
+    NonPositiveCostError
+        A cost is NaN, infinite, zero or negative.
+    EmptyNetworkError
+        There is no edge.
+
+    Examples
+    --------
+    >>> from trodden.graphs.costs import fastest_costs
+    >>> router = Router.from_costs(network, *fastest_costs(network))  # doctest: +SKIP
+    >>> router.route((41.1496, -8.6110), "edge:17").length_m  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: RoutingModel,
+        *,
+        engine: Engine = "auto",
+        snap_limit_m: float = DEFAULT_SNAP_LIMIT_M,
+        metric: str = "learned",
+    ) -> None:
+        self.network = model.network
+        self._hierarchy = build_hierarchy(model.network.turns, edge_middles(model.network), engine=engine)
+        self._locator = Locator(model.network, self._edge_index, snap_limit_m)
+        self._lock = threading.Lock()
+        self._index: EdgeIndex | None = None
+        self._default = metric
+        self._metrics: dict[str, _NamedCosts] = {}
+        self._put(metric, model.turn_cost, model.entry_cost, model.ending)
+
+    @classmethod
+    def from_costs(
+        cls,
+        network: RoadNetwork,
+        turn_cost: Floats,
+        entry_cost: Floats,
+        *,
+        ending: Ending = "arrival",
+        engine: Engine = "auto",
+        snap_limit_m: float = DEFAULT_SNAP_LIMIT_M,
+        metric: str = "plain",
+    ) -> Router:
+        """A router for costs that nobody learned; see `trodden.graphs.costs` for the fastest and the shortest."""
+        model = PlainCosts(network, turn_cost, entry_cost, ending)
+        return cls(model, engine=engine, snap_limit_m=snap_limit_m, metric=metric)
+
+    @property
+    def engine(self) -> str:
+        """``"cch"`` or ``"scipy"``: what answers."""
+        return self._hierarchy.engine
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the costs it can route by."""
+        return tuple(self._metrics)
+
+    def add_metric(self, name: str, turn_cost: Floats, entry_cost: Floats, *, ending: Ending | None = None) -> None:
+        """Add costs, or replace those of that name; queries under way finish under the old ones.
+
+        Raises
+        ------
+        NonPositiveCostError
+            A cost is NaN, infinite, zero or negative.
+
+        Notes
+        -----
+        About 0.1 s on Porto: the hierarchy stays, only its numbers are new.
+        """
+        self._put(name, turn_cost, entry_cost, ending or self._metrics[self._default].ending)
+
+    def route(
+        self, origin: PointLike, destination: PointLike, *, metric: str | None = None, index: int | None = None
+    ) -> Route:
+        """The cheapest route between two points.
+
+        A trip from a node may start on any edge out of it, one from a coordinate on the nearest edge or on the
+        opposite direction of the same road; what starting there costs (``entry_cost``) is weighed when first edges
+        are compared, and is no part of the route's cost. Edges are whole.
+
+        Parameters
+        ----------
+        origin, destination
+            ``(lat, lon)``, ``"lat,lon"``, ``"edge:ID"``, ``"node:ID"``, ``"osm:NODE"``, or an `EdgeId`, `NodeId` or
+            `Coordinate`.
+        metric
+            Name of the costs; those the router was made with where left out.
+        index
+            Row of a batch, to be named in errors.
+
+        Raises
+        ------
+        PointFormatError, UnknownIdError, OffMapError, InvalidValueError, MissingDataError
+            A point is not understood or not on this network.
+        UnreachableError
+            No route: names the cause and the nearest point that works.
+        """
+        costs = self._costs(metric)
+        start = self._locator.locate(origin, "origin", index=index)
+        end = self._locator.locate(destination, "destination", index=index)
+        if start.node >= 0 and start.node == end.node:
+            return self._route(StatePath(-1, -1, (), self.network.turns), start, end, costs)
+        if start.edges and end.edges:
+            sources, targets = _without_going_back(start, end)
+            path = costs.metric.path(costs.sources(sources), [(edge, 0) for edge in targets])
+            if path.is_reachable:
+                return self._route(path, start, end, costs)
+        raise explain_unreachable(self.network, start, end, index=index)
+
+    def routes(
+        self, pairs: Iterable[tuple[PointLike, PointLike]], *, metric: str | None = None
+    ) -> list[Route | TroddenError]:
+        """Many routes; a row that fails holds its error, which names the row, and the others are answered."""
+        answers: list[Route | TroddenError] = []
+        for row, (origin, destination) in enumerate(pairs):
+            try:
+                answers.append(self.route(origin, destination, metric=metric, index=row))
+            except TroddenError as error:
+                if row not in (getattr(error, "index", None), getattr(error, "row", None)):
+                    error.add_note(f"in row {row} of a batch of routes")
+                answers.append(error)
+        return answers
+
+    def _route(self, path: StatePath, start: Terminal, end: Terminal, costs: _NamedCosts) -> Route:
+        return Route(self.network, path, start, end, costs.name, costs.turn_cost, costs.log_probability)
+
+    def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending) -> None:
+        self._metrics[name] = _NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending)
+
+    def _costs(self, name: str | None) -> _NamedCosts:
+        wanted = self._default if name is None else name
+        try:
+            return self._metrics[wanted]
+        except KeyError:
+            known = ", ".join(self._metrics)
+            raise UnknownIdError(kind="metric", identifier=wanted, remedy=f"there are: {known}") from None
+
+    def _edge_index(self) -> EdgeIndex:
+        # Only coordinate queries pay for the index, and only one thread builds it.
+        with self._lock:
+            if self._index is None:
+                self._index = EdgeIndex(self.network)
+            return self._index
+
+
+class _NamedCosts:
+    """One set of costs, customised; replaced as a whole."""
+
+    def __init__(
+        self,
+        name: str,
+        network: RoadNetwork,
+        hierarchy: Hierarchy,
+        turn_cost: Floats,
+        entry_cost: Floats,
+        ending: Ending,
+    ) -> None:
+        self.name, self.ending = name, ending
+        self.turn_cost = np.asarray(turn_cost, np.float64)
+        self._entry_cost = _checked_entry(network, entry_cost)
+        spread = float(np.ptp(self._entry_cost))
+        self._costs = quantise(network.turns, self.turn_cost, initial_cost=spread, edge_id=network.graph.edge_id)
+        self.metric: Metric = hierarchy.customise(self._costs)
+        self._network = network
+        self._lock = threading.Lock()
+        self._factors: Factorization | None = None
+
+    def sources(self, edges: tuple[int, ...]) -> list[Start]:
+        """First edges with what starting there costs above the cheapest of them, in quanta."""
+        if len(edges) == 1:
+            return [(edges[0], 0)]
+        entry = [float(self._entry_cost[edge]) for edge in edges]
+        least = min(entry)
+        return [(edge, self._costs.to_quanta(cost - least)) for edge, cost in zip(edges, entry, strict=True)]
+
+    def log_probability(self, route: Route) -> float:
+        """See `Route.log_probability`."""
+        if len(route.turns) == 0 and (self.ending == "arrival" or len(route.edges) == 0):
+            return 0.0
+        key = destination_key(self._network.graph, route.edges[-1:], self.ending)
+        destinations = make_destinations(self._network.graph, key, self.ending)
+        try:
+            values = self._factorization().values(destinations)
+        except (InfeasibleRewardError, UnderflowError):
+            # The planner knows what else to try; it imports JAX, which nobody pays for who does not come here.
+            from ..irl.planner import Planner
+
+            planner = Planner(
+                self._network.turns, PlannerConfig(ending=self.ending), edge_id=self._network.graph.edge_id
+            )
+            values = planner.values(-self.turn_cost, destinations)
+        return min(-route.cost - float(values[route.edges[0], 0]), 0.0)
+
+    def _factorization(self) -> Factorization:
+        with self._lock:
+            if self._factors is None:
+                graph = self._network.graph
+                self._factors = Factorization(
+                    self._network.turns, -self.turn_cost, edge_id=graph.edge_id, ending=self.ending
+                )
+            return self._factors
+
+
+def _checked_entry(network: RoadNetwork, entry_cost: Floats) -> Floats:
+    entry = np.asarray(entry_cost, np.float64)
+    if entry.shape != (network.graph.num_edges,):
+        raise ValueError(f"entry_cost has shape {entry.shape}; one cost for each of {network.graph.num_edges} edges")
+    if not np.isfinite(entry).all():
+        raise ValueError("entry_cost holds NaN or infinite values")
+    return entry
+
+
+def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First and last edges; where both points are coordinates on one road, the direction that leads to the second.
+
+    Edges are whole, so without this either direction of the road would do, and the route could point the wrong way.
+    """
+    ahead = tuple(a.edge for a in start.snaps for b in end.snaps if a.edge == b.edge and a.fraction <= b.fraction)
+    return (ahead[:1], ahead[:1]) if ahead else (start.edges, end.edges)

@@ -1,0 +1,121 @@
+"""Why two points are not joined by a route, and the nearest one that would be."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from ..core.errors import UnreachableError
+from ..core.types import Bools, Floats, Ints
+from ..graphs.road_graph import RoadNetwork
+from ..graphs.shortest_paths import reachable_from, reaching, turn_matrix
+from ..graphs.spatial import METRES_PER_DEGREE
+from .points import Terminal
+
+
+def explain_unreachable(
+    network: RoadNetwork, origin: Terminal, destination: Terminal, *, index: int | None = None
+) -> UnreachableError:
+    """The error for two points without a route: names the cause and the nearest point that works.
+
+    Notes
+    -----
+    A few searches over the whole network, O(E + T): only failures pay for it.
+    """
+    if not origin.edges:
+        return _error(origin, destination, index, "no edge leaves the origin's node", "Choose another origin")
+    if not destination.edges:
+        return _error(origin, destination, index, "no edge enters the destination's node", "Choose another destination")
+    starts, ends = np.array(origin.edges, np.int32), np.array(destination.edges, np.int32)
+    leaves, arrives = reachable_from(network.turns, starts), reaching(network.turns, ends)
+    cause, is_origin_stuck = _cause(network, starts, ends, leaves, arrives)
+    if is_origin_stuck:
+        nearest = _nearest(network, starts, arrives)
+        advice = f"The nearest edge from which the destination can be reached is {nearest}"
+    else:
+        nearest = _nearest(network, ends, leaves)
+        advice = f"The nearest edge to the destination that can be reached is {nearest}"
+    return _error(origin, destination, index, cause, advice)
+
+
+def _error(origin: Terminal, destination: Terminal, index: int | None, cause: str, advice: str) -> UnreachableError:
+    return UnreachableError(index=index, origin=str(origin), destination=str(destination), cause=cause, nearest=advice)
+
+
+def _cause(network: RoadNetwork, starts: Ints, ends: Ints, leaves: Bools, arrives: Bools) -> tuple[str, bool]:
+    """(cause, whether the origin is the one that is stuck)."""
+    is_main = network.turns.is_main
+    leaves_main, enters_main = bool((leaves & is_main).any()), bool((arrives & is_main).any())
+    # Were the main network reachable from the one and led it to the other, there would be a route.
+    is_origin_stuck = enters_main and not leaves_main
+    count = int(leaves.sum()) if is_origin_stuck else int(arrives.sum())
+    edges = f"{count} edge" + ("" if count == 1 else "s")
+    if not _are_joined(network, starts, ends):
+        who = "the origin" if is_origin_stuck else "the destination"
+        return f"no road joins them: {who} lies in a separate part of the map ({edges})", is_origin_stuck
+    is_ban = _is_turn_ban(network, starts, ends)
+    why = "every way on runs over a turn that is not permitted" if is_ban else "one-way roads allow no other way"
+    if is_origin_stuck:
+        return f"from the origin only {edges} can be reached: {why}", True
+    return f"the destination can be reached from only {edges}: {why}", False
+
+
+def _are_joined(network: RoadNetwork, starts: Ints, ends: Ints) -> bool:
+    """Whether roads join the two, whatever their direction."""
+    graph = network.graph
+    _, label = csgraph.connected_components(_node_matrix(network), directed=True, connection="weak")
+    return bool(np.intersect1d(label[graph.tail[starts]], label[graph.tail[ends]]).size)
+
+
+def _is_turn_ban(network: RoadNetwork, starts: Ints, ends: Ints) -> bool:
+    """Whether there would be a way if every turn at a junction were permitted."""
+    graph = network.graph
+    goals = set(graph.tail[ends].tolist())
+    for node in set(graph.head[starts].tolist()):
+        reached = csgraph.breadth_first_order(_node_matrix(network), node, return_predecessors=False)
+        if goals.intersection(reached.tolist()):
+            return True
+    return False
+
+
+def _node_matrix(network: RoadNetwork) -> sparse.csr_matrix:
+    graph = network.graph
+    # Parallel edges would be summed on conversion; only whether there is an edge matters here.
+    return sparse.csr_matrix((np.ones(graph.num_edges), graph.head, graph.first_out), shape=(graph.num_nodes,) * 2)
+
+
+def _nearest(network: RoadNetwork, wanted: Ints, candidates: Bools) -> str:
+    """The candidate edge nearest to the wanted ones, in words: by distance, or by turns without coordinates."""
+    rows = np.flatnonzero(candidates)
+    middles = edge_middles(network)
+    if middles is None:
+        hops = _hops(network, wanted)
+        best = int(rows[np.argmin(hops[rows])])
+        far = f"{hops[best]:.0f} turns away" if np.isfinite(hops[best]) else "in another part of the network"
+        return f"edge:{network.graph.edge_id[best]}, {far}"
+    latitude, longitude = middles
+    distance = np.full(len(rows), np.inf)
+    for edge in wanted[:16]:
+        north = (latitude[rows] - latitude[edge]) * METRES_PER_DEGREE
+        east = (longitude[rows] - longitude[edge]) * METRES_PER_DEGREE * np.cos(np.radians(latitude[edge]))
+        distance = np.minimum(distance, np.hypot(north, east))
+    best = int(np.argmin(distance))
+    return f"edge:{network.graph.edge_id[rows[best]]}, {distance[best]:.0f} m away"
+
+
+def edge_middles(network: RoadNetwork) -> tuple[Floats, Floats] | None:
+    """(latitude, longitude) float64[E] halfway between each edge's ends, or None without coordinates."""
+    graph = network.graph
+    if graph.latitude_deg is None or graph.longitude_deg is None:
+        return None
+    return (
+        (graph.latitude_deg[graph.tail] + graph.latitude_deg[graph.head]) / 2,
+        (graph.longitude_deg[graph.tail] + graph.longitude_deg[graph.head]) / 2,
+    )
+
+
+def _hops(network: RoadNetwork, wanted: Ints) -> Floats:
+    matrix = turn_matrix(network.turns, np.ones(network.turns.num_turns))
+    hops: Floats = csgraph.dijkstra(matrix, directed=False, indices=wanted, unweighted=True, min_only=True)
+    return hops

@@ -1,0 +1,312 @@
+"""The hierarchy against Dijkstra, and its guards: nothing may panic, wrap around or answer for another thread."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import strategies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trodden.core import errors
+from trodden.graphs import cch_engine, hierarchy
+from trodden.graphs.edge_costs import LARGEST_SUM, EdgeCosts, longest_path_bound, quantise
+from trodden.graphs.hierarchy import build_hierarchy
+from trodden.graphs.shortest_paths import costs_from, turn_matrix
+from trodden.graphs.turns import TurnGraph
+
+ENGINES = ["cch", "scipy"]
+
+
+def integer_costs(turns, costs):
+    return costs_from(turns, costs.value.astype(float), np.arange(turns.num_edges, dtype=np.int32))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=30, deadline=None)
+@given(strategies.networks_with_costs())
+def test_every_pair_equals_dijkstra(engine, case):
+    network, cost = case
+    turns = network.turns
+    costs = quantise(turns, cost)
+    metric = build_hierarchy(turns, engine=engine).customise(costs)
+    want = integer_costs(turns, costs)
+    for a in range(turns.num_edges):
+        got = metric.distances([(a, 0)], np.arange(turns.num_edges, dtype=np.int32))
+        np.testing.assert_array_equal(got, np.where(np.isfinite(want[a]), want[a], -1))
+        for b in range(turns.num_edges):
+            path = metric.path([(a, 0)], [(b, 0)])
+            assert path.is_reachable == np.isfinite(want[a, b])
+            if path.is_reachable:
+                assert path.cost == want[a, b]
+                assert (path.states[0], path.states[-1]) == (a, b)
+                assert costs.value[path.turns].sum() == path.cost
+                np.testing.assert_array_equal(turns.find(path.states[:-1], path.states[1:]), path.turns)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=60, deadline=None)
+@given(strategies.networks_with_costs(), st.data())
+def test_many_starts_and_ends_with_initial_costs(engine, case, data):
+    network, cost = case
+    turns = network.turns
+    costs = quantise(turns, cost)
+    metric = build_hierarchy(turns, engine=engine).customise(costs)
+    start = st.tuples(st.integers(0, turns.num_edges - 1), st.sampled_from([0, 1, 1000, 2**28]))
+    sources = data.draw(st.lists(start, min_size=1, max_size=5))
+    targets = data.draw(st.lists(start, min_size=1, max_size=5))
+    want = integer_costs(turns, costs)
+    totals = [(want[s, t] + a + b, s, t) for s, a in sources for t, b in targets]
+    path = metric.path(sources, targets)
+    best = min(total for total, _, _ in totals)
+    assert path.is_reachable == np.isfinite(best)
+    if path.is_reachable:
+        assert path.cost == best
+        assert (best, path.states[0], path.states[-1]) in totals
+        assert (path.turns >= 0).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(strategies.networks_with_costs())
+def test_the_bound_holds_and_the_default_quantum_is_fine(case):
+    network, cost = case
+    turns = network.turns
+    longest = np.max(costs_from(turns, cost, np.arange(turns.num_edges)), initial=0, where=_finite(turns, cost))
+    assert longest <= longest_path_bound(turns, cost) * (1 + 1e-12)
+    costs = quantise(turns, cost)
+    exact = costs_from(turns, costs.value.astype(float), np.arange(turns.num_edges))
+    assert np.max(exact, initial=0, where=np.isfinite(exact)) <= costs.longest_path <= LARGEST_SUM
+    # Rounding keeps four significant digits of any cost here; what no cheapest path can use may be cut off.
+    is_used = cost <= longest_path_bound(turns, cost)
+    np.testing.assert_allclose((costs.value * costs.quantum)[is_used], cost[is_used], rtol=1e-3)
+
+
+def _finite(turns, cost):
+    return np.isfinite(costs_from(turns, cost, np.arange(turns.num_edges)))
+
+
+def chain(costs):
+    """One-way road: edge k leads to edge k + 1."""
+    count = len(costs) + 1
+    network = strategies.make_network(np.arange(count), np.arange(1, count + 1))
+    assert network.turns.num_turns == len(costs)
+    return network.turns, np.array(costs, float)
+
+
+def test_too_fine_a_quantum_is_refused_and_the_one_suggested_works():
+    turns, cost = chain([1.0] * 50)
+    with pytest.raises(errors.CostOverflowError) as caught:
+        quantise(turns, cost, quantum=1e-8)
+    fits = quantise(turns, cost, quantum=caught.value.smallest_quantum)
+    for engine in ENGINES:
+        path = build_hierarchy(turns, engine=engine).customise(fits).path([(0, 0)], [(50, 0)])
+        assert path.is_reachable
+        assert path.cost * fits.quantum == pytest.approx(50, rel=1e-6)
+
+
+def test_one_turn_dearer_than_all_others_together():
+    turns, cost = chain([1e-6, 1e6, 1e-6])
+    costs = quantise(turns, cost)
+    assert costs.value.min() == 1
+    assert build_hierarchy(turns).customise(costs).path([(0, 0)], [(3, 0)]).cost == costs.value.sum()
+
+
+def test_costs_that_no_cheapest_path_uses_do_not_spoil_the_quantum():
+    # A two-way grid where U-turns cost a fortune: paths turn round the block instead.
+    network = strategies.make_grid(4, 4)
+    cost = np.where(network.turns.is_uturn, 1e12, 1.0)
+    # Corners can only be left by a U-turn or the other side: still one component without U-turns.
+    costs = quantise(network.turns, cost, quantum=1e-6)
+    metric = build_hierarchy(network.turns).customise(costs)
+    want = integer_costs(network.turns, costs)
+    got = np.stack([metric.distances([(a, 0)], np.arange(48)) for a in range(48)])
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_bad_costs_never_reach_the_engine(bad):
+    turns, cost = chain([1.0, bad])
+    with pytest.raises(errors.NonPositiveCostError, match="from edge 1 to edge 2"):
+        quantise(turns, cost)
+
+
+@pytest.mark.parametrize("quantum", [0.0, -1.0, np.nan, np.inf])
+def test_bad_quanta_are_refused(quantum):
+    turns, cost = chain([1.0])
+    with pytest.raises(ValueError, match="quantum"):
+        quantise(turns, cost, quantum=quantum)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_empty_graph_is_refused(engine):
+    nothing = np.empty(0, bool)
+    empty = TurnGraph(np.zeros(1, np.int32), np.empty(0, np.int32), None, nothing, nothing, nothing)
+    with pytest.raises(errors.EmptyNetworkError):
+        build_hierarchy(empty, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_graph_without_turns_answers(engine):
+    turns = strategies.make_network([0, 0], [1, 1]).turns
+    costs = quantise(turns, np.empty(0))
+    metric = build_hierarchy(turns, engine=engine).customise(costs)
+    assert metric.path([(0, 0)], [(0, 0)]).states.tolist() == [0]
+    assert not metric.path([(0, 0)], [(1, 0)]).is_reachable
+    assert metric.path([(0, 5), (1, 7)], [(0, 3), (1, 0)]).cost == 7
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_bad_queries_are_refused_before_the_engine(engine):
+    turns, cost = chain([1.0, 1.0])
+    metric = build_hierarchy(turns, engine=engine).customise(quantise(turns, cost))
+    for state in (-1, 3, 2**40):
+        with pytest.raises(errors.UnknownIdError):
+            metric.path([(state, 0)], [(0, 0)])
+        with pytest.raises(errors.UnknownIdError):
+            metric.distances([(0, 0)], np.array([state]))
+    with pytest.raises(ValueError, match="at least one"):
+        metric.path([], [(0, 0)])
+    with pytest.raises(ValueError, match="at least one"):
+        metric.path([(0, 0)], [])
+    with pytest.raises(ValueError, match="negative"):
+        metric.path([(0, -1)], [(0, 0)])
+    with pytest.raises(errors.CostOverflowError):
+        metric.path([(0, 2**30)], [(2, 2**30)])
+    assert metric.path([(0, 0)], [(2, 0)]).is_reachable  # and still answers
+    assert metric.distances([(0, 0)], np.empty(0, np.int32)).shape == (0,)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_costs_of_another_graph_are_refused(engine):
+    turns, _ = chain([1.0, 1.0])
+    built = build_hierarchy(turns, engine=engine)
+    with pytest.raises(ValueError, match="not those of this network"):
+        built.customise(quantise(*chain([1.0])))
+    with pytest.raises(ValueError, match="at least 1"):
+        built.customise(EdgeCosts(np.zeros(2, np.int32), 1.0, 5))
+
+
+def test_coordinates_are_checked():
+    turns, _ = chain([1.0, 1.0])
+    with pytest.raises(ValueError, match="one point for each"):
+        build_hierarchy(turns, (np.zeros(2), np.zeros(2)))
+    with pytest.raises(ValueError, match="finite"):
+        build_hierarchy(turns, (np.zeros(3), np.array([0, np.nan, 0])))
+    assert build_hierarchy(turns, (np.zeros(3), np.zeros(3))).engine == "cch"
+
+
+def test_a_panic_is_a_typed_error_and_the_next_query_works():
+    turns, cost = chain([1.0, 1.0])
+    metric = build_hierarchy(turns, engine="cch").customise(quantise(turns, cost))
+    with pytest.raises(errors.QueryEngineError):
+        metric._engine.path([], [(0, 0)])  # past the checks
+    assert metric.path([(0, 0)], [(2, 0)]).is_reachable
+
+
+def test_without_the_cch_scipy_answers_and_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(cch_engine, "_routingkit", None)
+    turns, cost = chain([1.0, 1.0])
+    with caplog.at_level(logging.WARNING):
+        built = build_hierarchy(turns)
+    assert built.engine == "scipy"
+    assert "routingkit-cch is not installed" in caplog.text
+    assert built.customise(quantise(turns, cost)).path([(0, 0)], [(2, 0)]).is_reachable
+    with pytest.raises(errors.MissingPackageError):
+        build_hierarchy(turns, engine="cch")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_eight_threads_get_the_answers_of_one(engine):
+    network = strategies.make_grid(12, 12)
+    random = np.random.default_rng(5)
+    turns = network.turns
+    built = build_hierarchy(turns, engine=engine)
+    metrics = [built.customise(quantise(turns, random.uniform(1, 9, turns.num_turns))) for _ in range(3)]
+    pairs = random.integers(0, turns.num_edges, (200, 2)).tolist()
+
+    def answers(order):
+        return {
+            (m, i): metrics[m].path([(pairs[i][0], 0)], [(pairs[i][1], 0)]).states.tolist()
+            for i in order
+            for m in range(3)
+        }
+
+    want = answers(range(len(pairs)))
+    orders = [random.permutation(len(pairs)).tolist() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for got in pool.map(answers, orders):
+            assert got == want
+
+
+def test_metrics_come_and_go_while_threads_ask(recwarn):
+    """A metric dropped here must not drop query objects that belong to other threads."""
+    network = strategies.make_grid(5, 5)
+    turns = network.turns
+    built = build_hierarchy(turns, engine="cch")
+    current = [built.customise(quantise(turns, np.full(turns.num_turns, 1.0)))]
+    hops = current[0].path([(0, 0)], [(70, 0)]).turns.size
+    wrong, stop, unraisable = [], threading.Event(), []
+    hook = __import__("sys").unraisablehook
+    __import__("sys").unraisablehook = lambda event: unraisable.append(str(event.exc_value))
+
+    def ask():
+        while not stop.is_set():
+            if current[0].path([(0, 0)], [(70, 0)]).turns.size != hops:
+                wrong.append(1)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for swap in range(60):
+            current[0] = built.customise(quantise(turns, np.full(turns.num_turns, 1.0 + swap)))
+            gc.collect()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        gc.collect()
+        __import__("sys").unraisablehook = hook
+    assert not wrong
+    assert not unraisable
+    assert len(cch_engine._THREAD.queries) <= cch_engine._QUERIES_PER_THREAD
+
+
+def test_earlier_metrics_stay_valid():
+    turns, cost = chain([1.0, 2.0])
+    built = build_hierarchy(turns)
+    first = built.customise(quantise(turns, cost, quantum=1.0))
+    built.customise(quantise(turns, cost * 10, quantum=1.0))
+    assert first.path([(0, 0)], [(2, 0)]).cost == 3
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["portland.osm.pbf", "porto.osm.pbf"])
+def test_real_turn_graphs_equal_scipy_on_ten_thousand_pairs(data_folder, name):
+    from trodden.graphs.costs import fastest_costs
+    from trodden.graphs.reading import read_roads
+    from trodden.routing.unreachable import edge_middles
+
+    network = read_roads(data_folder / "osm" / name)
+    turns = network.turns
+    costs = quantise(turns, fastest_costs(network)[0])
+    metric = build_hierarchy(turns, edge_middles(network), engine="cch").customise(costs)
+    random = np.random.default_rng(1)
+    origins, destinations = random.choice(turns.num_edges, (2, 100), replace=False).astype(np.int32)
+    scipy_costs = hierarchy.ScipyTopology(turns).customise(costs)
+    matrix = turn_matrix(turns, costs.value.astype(float))
+    assert scipy_costs._matrix.shape == matrix.shape
+    want = costs_from(turns, costs.value.astype(float), origins)[:, destinations]
+    for row, origin in enumerate(origins.tolist()):
+        for column, destination in enumerate(destinations.tolist()):
+            path = metric.path([(origin, 0)], [(destination, 0)])
+            assert path.cost == (want[row, column] if np.isfinite(want[row, column]) else -1)
+            if path.is_reachable:
+                assert costs.value[path.turns].sum() == path.cost
+                assert (turns.to_edge[path.turns[:-1]] == turns.from_edge[path.turns[1:]]).all()
