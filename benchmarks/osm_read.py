@@ -5,8 +5,8 @@ What is timed
     osmnx   `graph_from_xml(file, retain_all=True, simplify=True)`: from an XML file to the simplified graph, no turns.
 
 osmnx reads only XML and filters no ways, so it is given, beforehand and untimed, an XML file that osmium wrote: the
-ways that `skip_reason` keeps, and their nodes; ways that refer to missing nodes, which osmnx refuses, are cut to the nodes
-that are there. Every read runs in its own process; peak memory is that process's `ru_maxrss`, imports included.
+ways that `skip_reason` keeps, and their nodes; a way that refers to missing nodes, which osmnx refuses, gets only the
+nodes that are there. Every read runs in its own process; peak memory is that process's `ru_maxrss`, imports included.
 
 Prints a table, checks it against the figures published for these extracts, and a JSON object as its last line.
 """

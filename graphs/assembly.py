@@ -22,10 +22,10 @@ from ..core.errors import ConfigurationError
 from ..core.types import Bools, Floats, Ids, Ints
 from .attributes import compact, impute_speeds
 from .compression import Chains, attribute_breakpoints, join_chains, topological_breakpoints
-from .geometry import great_circle_m, space_filling_order
+from .geometry import degrees, great_circle_m, space_filling_order
 from .moves import mix64
-from .osm import OsmRoads, WayTable
 from .road_graph import Categories, EdgeAttributes, EdgeShapes, RoadGraph
+from .ways import OsmRoads, WayTable
 
 Join = Literal["attributes", "all", "none"]
 """Join chains where the modelled attributes agree and no restriction acts; wherever osmnx does; nowhere."""
@@ -82,7 +82,7 @@ def make_segments(roads: OsmRoads) -> tuple[Segments, dict[str, int]]:
     is_repeat = is_pair & ~is_cut & (ways.ref[1:] == ways.ref[:-1])
     pieces = np.flatnonzero(is_pair & ~is_cut & ~is_repeat)
     start, end, way = place[pieces].astype(np.int32), place[pieces + 1].astype(np.int32), way_of_ref[pieces]
-    latitude, longitude = roads.latitude_e7 * 1e-7, roads.longitude_e7 * 1e-7
+    latitude, longitude = degrees(roads.latitude_e7), degrees(roads.longitude_e7)
     length = great_circle_m(latitude[start], longitude[start], latitude[end], longitude[end])
     is_flat = length == 0
     length[is_flat] = SHORTEST_M
@@ -150,8 +150,8 @@ def _graph(roads: OsmRoads, segments: Segments, chains: Chains) -> tuple[RoadGra
         head=position[head][by_tail],
         edge_id=edge_id[by_tail],
         node_id=roads.node_id[ends],
-        latitude_deg=roads.latitude_e7[ends] * 1e-7,
-        longitude_deg=roads.longitude_e7[ends] * 1e-7,
+        latitude_deg=degrees(roads.latitude_e7[ends]),
+        longitude_deg=degrees(roads.longitude_e7[ends]),
     )
     return graph, by_tail, num_collisions
 

@@ -136,10 +136,10 @@ def _lines(network: RoadNetwork) -> list[Any]:
     import shapely
 
     first = np.asarray(network.shapes.first_point)
-    bent = np.flatnonzero(np.diff(first) > 2)
+    bent = np.flatnonzero(np.diff(first) > 2).astype(np.int32)
     points, offsets = ragged_rows(first, bent)
     degrees = np.stack([network.shapes.longitude_e7[points], network.shapes.latitude_e7[points]], axis=1) * 1e-7
-    lines = shapely.linestrings(degrees, indices=np.repeat(np.arange(len(bent)), np.diff(offsets)))
+    lines: Any = shapely.linestrings(degrees, indices=np.repeat(np.arange(len(bent)), np.diff(offsets)))
     for edge, line in zip(bent.tolist(), lines, strict=True):
         result[edge] = line
     return result

@@ -13,6 +13,11 @@ EARTH_RADIUS_M = 6_371_009.0
 """Mean radius; the one osmnx uses, so that lengths agree."""
 
 
+def degrees(e7: Ints) -> Floats:
+    """Coordinates in 1e-7 degrees, as OSM stores them, in degrees."""
+    return np.asarray(e7, np.float64) * 1e-7
+
+
 def great_circle_m(latitude_1: Floats, longitude_1: Floats, latitude_2: Floats, longitude_2: Floats) -> Floats:
     """Haversine distances in metres between points in degrees, elementwise.
 
@@ -31,7 +36,7 @@ def bearing_deg(latitude_1: Floats, longitude_1: Floats, latitude_2: Floats, lon
     step = np.radians(longitude_2 - longitude_1)
     east = np.sin(step) * np.cos(phi_2)
     north = np.cos(phi_1) * np.sin(phi_2) - np.sin(phi_1) * np.cos(phi_2) * np.cos(step)
-    return np.degrees(np.arctan2(east, north))
+    return np.asarray(np.degrees(np.arctan2(east, north)))
 
 
 def wrap_deg(angle: Floats) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import ConfigurationError
 from ..core.types import Bools, Floats, Floats32, Ids, Ints
-from .geometry import bearing_deg, end_bearings_deg, wrap_deg
+from .geometry import bearing_deg, degrees, end_bearings_deg, wrap_deg
 from .road_graph import EdgeShapes, RoadGraph, ragged_rows
 from .turns import TurnGraph
 
@@ -163,7 +163,7 @@ def turn_angles(
 
 def _edge_bearings(graph: RoadGraph, shapes: EdgeShapes | None) -> tuple[Floats, Floats] | None:
     if shapes is not None:
-        return end_bearings_deg(shapes.first_point, shapes.latitude_e7 * 1e-7, shapes.longitude_e7 * 1e-7)
+        return end_bearings_deg(shapes.first_point, degrees(shapes.latitude_e7), degrees(shapes.longitude_e7))
     if graph.latitude_deg is None or graph.longitude_deg is None:
         return None
     ends = [graph.latitude_deg[graph.tail], graph.longitude_deg[graph.tail]]

@@ -207,7 +207,8 @@ class RoadNetwork:
         """float64[P, 2] of (latitude, longitude) in degrees along one edge; `MissingDataError` without coordinates."""
         if self.shapes is not None:
             begin, end = self.shapes.first_point[edge], self.shapes.first_point[edge + 1]
-            return np.stack([self.shapes.latitude_e7[begin:end], self.shapes.longitude_e7[begin:end]], axis=1) * 1e-7
+            points = np.stack([self.shapes.latitude_e7[begin:end], self.shapes.longitude_e7[begin:end]], axis=1)
+            return np.asarray(points, np.float64) * 1e-7
         latitude, longitude = self.graph.require_coordinates("an edge's line")
         ends = [self.graph.tail[edge], self.graph.head[edge]]
         return np.stack([latitude[ends], longitude[ends]], axis=1)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ..core.errors import InputFileError, MissingPackageError
 from .assembly import assemble
 from .attributes import categories
-from .osm import OsmRoads, WayTable
 from .restrictions import build_turns
 from .road_graph import RoadNetwork
 from .store import make_network
+from .ways import OsmRoads, WayTable
 
 INSTALL = "pip install 'trodden[demo]'"
 
@@ -140,8 +140,8 @@ def _line_e7(blob: bytes) -> NDArray[np.int64]:
     kind, count = struct.unpack_from(f"{order}ii", blob, 39)
     if kind != 2:
         raise ValueError(f"SpatiaLite geometry of type {kind}, expected a line (2)")
-    degrees = np.frombuffer(blob, np.dtype(f"{order}f8"), 2 * count, 47).reshape(count, 2)
-    return np.round(degrees * 1e7).astype(np.int64)
+    points = np.frombuffer(blob, np.dtype(f"{order}f8"), 2 * count, 47).reshape(count, 2)
+    return np.round(points * 1e7).astype(np.int64)
 
 
 def _osm_roads(links: list[_Link]) -> OsmRoads:

@@ -67,7 +67,7 @@ class Evaluation:
     def table(self) -> str:
         """The evaluation as text for people."""
         what = "simulated routes" if self.is_simulated else "routes"
-        lines = [f"{self.num_routes} held-out {what}" + _skipped_text(self.skipped)]
+        lines = [f"{self.num_routes} {what}" + _skipped_text(self.skipped)]
         lines += _table_lines(self.models, self.comparisons)
         lines.append(f"{self.num_unseen} of them between pairs not seen in training")
         if self.num_unseen:

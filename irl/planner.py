@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..core.config import PlannerConfig
 from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
@@ -12,8 +13,10 @@ from ..graphs.turns import TurnGraph
 from .destinations import Destinations
 from .factorization import Factorization
 from .feasibility import infeasible_reward
-from .soft_values import SweepSolver
 from .trips import TripBatch
+
+if TYPE_CHECKING:
+    from .soft_values import SweepSolver
 
 _log = logging.getLogger(__name__)
 _LARGEST_FACTORISED = 1_000_000
@@ -77,6 +80,9 @@ class Planner:
 
     @cached_property
     def _sweeps(self) -> SweepSolver:
+        # JAX is imported only where sweeps are needed: it takes a second, and forking after it (as Ray does) warns.
+        from .soft_values import SweepSolver
+
         return SweepSolver(self._turns, tolerance=self._config.tolerance, max_sweeps=self._config.max_sweeps)
 
     def _prepare_sweeps(self, reward: Floats, destinations: Destinations, refusal: Exception) -> None:

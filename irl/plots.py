@@ -1,54 +1,47 @@
-"""Maps of trips and of learned costs (the only importer of matplotlib and folium). Imports no JAX.
+"""Pictures of trips and of learned costs as PNG (the only importer of matplotlib). Imports no JAX, needs no network.
 
-PNGs need nothing but this machine. The interactive page loads its scripts and background tiles from the network; the
-roads around the trip are drawn into it as well, so that it reads without tiles.
+`draw_trip_map`, the interactive page, is here by name too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import MissingDataError
 from ..core.files import write_file
-from ..core.types import Bools, Floats, Ints
+from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
+from .map_views import (
+    BACKGROUND,
+    CREDIT,
+    INK,
+    ROAD_COLOUR,
+    TRAVELLED_COLOUR,
+    View,
+    band_styles,
+    edges_in_view,
+    line_widths,
+    named_routes,
+    one_per_road,
+    round_length_m,
+    round_ticks,
+    route_line,
+    view_of,
+)
+from .trip_map import draw_trip_map
+
+__all__ = ["draw_network_png", "draw_trip_map", "draw_trip_png"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-TRAVELLED_COLOUR = "#1b1b1b"
-ALTERNATIVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
-"""Okabe and Ito's palette: told apart under every common colour blindness."""
-_ROAD_COLOUR, _BACKGROUND = "#c9c6bf", "#faf9f7"
-_MAIN_CLASSES = ("motorway", "trunk", "primary", "secondary", "tertiary")
-_CREDIT = "© OpenStreetMap contributors"
 _DPI = 160
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """A window on the map in metres, x to the east and y to the north of its middle."""
-
-    latitude_deg: float
-    longitude_deg: float
-    half_width_m: float
-    half_height_m: float
-
-    @property
-    def scale(self) -> Floats:
-        """Metres per degree of (latitude, longitude)."""
-        return 111_195.0 * np.array([1.0, np.cos(np.radians(self.latitude_deg))])
-
-    def project(self, points: Floats) -> Floats:
-        """(latitude, longitude) in degrees to (x, y) in metres."""
-        local = (points - [self.latitude_deg, self.longitude_deg]) * self.scale
-        return local[:, ::-1]
+_LONG_SIDE_INCHES = 8.5
 
 
 def draw_trip_png(
@@ -61,6 +54,9 @@ def draw_trip_png(
     is_simulated: bool = False,
 ) -> Path:
     """Draw what was travelled beside other routes, on the roads around them.
+
+    The travelled route is a dark band; the others lie on it in colour, each thinner than the one before, so that every
+    stretch shows all routes that take it.
 
     Parameters
     ----------
@@ -75,19 +71,21 @@ def draw_trip_png(
     ------
     MissingDataError
         The network has no coordinates.
+    ValueError
+        A route has no edge.
     OSError
         The picture could not be written.
     """
-    routes = _named_routes(travelled, alternatives, is_simulated)
-    lines = {name: _route_line(network, edges) for name, edges in routes.items()}
-    view = _view_of(np.concatenate(list(lines.values())))
+    routes = named_routes(travelled, alternatives, is_simulated)
+    lines = {name: route_line(network, edges) for name, edges in routes.items()}
+    view = view_of(np.concatenate(list(lines.values())))
     figure, axes = _blank_map(view)
     _draw_roads(axes, network, view)
-    for style, (name, line) in zip(_styles(len(lines)), lines.items(), strict=True):
+    for style, (name, line) in zip(band_styles(len(lines)), lines.items(), strict=True):
         here = view.project(line)
         axes.plot(here[:, 0], here[:, 1], label=name, solid_capstyle="round", solid_joinstyle="round", **style)
     _draw_ends(axes, view.project(lines[next(iter(lines))][[0, -1]]))
-    legend = axes.legend(loc="best", frameon=True, framealpha=0.92, edgecolor="none", fontsize=9, handlelength=2.6)
+    legend = axes.legend(loc="best", framealpha=0.94, edgecolor="none", fontsize=9.5, handlelength=2.4, borderpad=0.7)
     legend.set_zorder(20)
     return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
 
@@ -101,12 +99,12 @@ def draw_network_png(
     label: str = "learned cost per metre",
     is_simulated: bool = False,
 ) -> Path:
-    """Draw every edge coloured by its cost per metre, from the 2nd to the 98th percentile.
+    """Draw every edge coloured by its cost per metre; colours span the 2nd to the 98th percentile.
 
     Parameters
     ----------
     cost_per_metre
-        float64[E]; edges with NaN are drawn grey.
+        float64[E]; edges without a finite number are drawn grey.
 
     Raises
     ------
@@ -114,78 +112,126 @@ def draw_network_png(
         The network has no coordinates.
     ValueError
         Not one number per edge, or none of them finite.
+    OSError
+        The picture could not be written.
     """
-    import matplotlib.colors
     from matplotlib.collections import LineCollection
 
     values = np.asarray(cost_per_metre, np.float64)
-    if values.shape != (network.graph.num_edges,) or not np.isfinite(values).any():
+    is_finite = np.isfinite(values)
+    if values.shape != (network.graph.num_edges,) or not is_finite.any():
         raise ValueError(f"cost_per_metre must hold one number for each of {network.graph.num_edges} edges")
-    view = _view_of(np.stack(network.graph.require_coordinates("a map of costs"), axis=1), margin=0.02)
+    view = view_of(np.stack(network.graph.require_coordinates("a map of costs"), axis=1), margin=0.02)
     figure, axes = _blank_map(view)
-    low, high = np.nanpercentile(values[np.isfinite(values)], [2, 98])
-    if low > 0 and high / low > 20:  # spans orders of magnitude: most edges would share one colour otherwise
-        scale: Any = matplotlib.colors.LogNorm(low, high)
-    else:
-        scale = matplotlib.colors.Normalize(low, high if high > low else low + 1e-12)
-    # Dear edges last: they are the rarer and the more telling ones.
-    order = np.argsort(np.nan_to_num(values, nan=-np.inf), kind="stable")
+    # Dear edges last, on top: they are the rarer and the more telling ones.
+    order = np.argsort(np.where(is_finite, values, -np.inf), kind="stable")
     lines = [view.project(network.edge_polyline(int(edge))) for edge in order]
-    roads = LineCollection(lines, cmap=_cost_colours(), norm=scale, linewidths=_network_widths(network, view)[order])
+    colours, scale = _cost_colours(values[is_finite])
+    # A dense map needs thin lines: full widths at 2,000 edges, half of them at 100,000.
+    thin = float(np.clip(1.6 - 0.22 * np.log10(len(lines)), 0.4, 1.0)) if len(lines) > 500 else 1.0
+    roads = LineCollection(lines, cmap=colours, norm=scale, linewidths=line_widths(network)[order] * thin)
     roads.set_array(np.ma.masked_invalid(values[order]))
     roads.set_capstyle("round")
     axes.add_collection(roads)
-    bar = figure.colorbar(roads, ax=axes, shrink=0.62, pad=0.015, aspect=34, extend="both")
-    bar.set_label(label, fontsize=9)
-    bar.ax.tick_params(labelsize=8, length=2)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar = figure.colorbar(roads, ax=axes, shrink=0.6, pad=0.02, aspect=32, extend="both")
+    bar.set_label(label, fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=8, length=2, colors=INK)
+    bar.ax.minorticks_off()
+    bar.outline.set_edgecolor("none")  # type: ignore[operator]
+    ticks = round_ticks(scale.vmin, scale.vmax)
+    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
 
 
-def draw_trip_map(
+def _blank_map(view: View) -> tuple[Figure, Axes]:
+    # The object interface, not pyplot: no global state, no window system, safe in threads.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    inches = _LONG_SIDE_INCHES / max(view.half_width_m, view.half_height_m)
+    size = (view.half_width_m * inches + 0.3, view.half_height_m * inches + 0.6)
+    figure = Figure(figsize=size, dpi=_DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_facecolor(BACKGROUND)
+    axes.set_xlim(-view.half_width_m, view.half_width_m)
+    axes.set_ylim(-view.half_height_m, view.half_height_m)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("#dddad4")
+    return figure, axes
+
+
+def _draw_roads(axes: Axes, network: RoadNetwork, view: View) -> None:
+    from matplotlib.collections import LineCollection
+
+    edges = np.flatnonzero(one_per_road(network, edges_in_view(network, view)))
+    lines = [view.project(network.edge_polyline(int(edge))) for edge in edges]
+    widths = line_widths(network)[edges] * 1.3
+    axes.add_collection(LineCollection(lines, colors=ROAD_COLOUR, linewidths=widths, capstyle="round", zorder=1))
+
+
+def _draw_ends(axes: Axes, ends: Floats) -> None:
+    for (x, y), word, filled in zip(ends, ("start", "end"), ("white", TRAVELLED_COLOUR), strict=True):
+        axes.plot(x, y, "o", ms=11, mfc=filled, mec=TRAVELLED_COLOUR, mew=2.4, zorder=15)
+        box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.88}
+        axes.annotate(word, (x, y), (9, 9), textcoords="offset points", fontsize=9.5, color=INK, bbox=box, zorder=16)
+
+
+def _cost_colours(values: Floats) -> tuple[Any, Any]:
+    """Colour map and scale; logarithmic where costs span orders of magnitude and most would share one colour."""
+    import matplotlib
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+
+    low, high = (float(bound) for bound in np.percentile(values, [2, 98]))
+    # Dear is dark; without the palest end even the cheapest stand off the background.
+    shades = matplotlib.colormaps["plasma_r"](np.linspace(0.08, 1.0, 256))
+    colours = LinearSegmentedColormap.from_list("costs", shades)
+    colours.set_bad("#d9d6d0")
+    if low > 0 and high / low > 8:
+        return colours, LogNorm(low, high)
+    return colours, Normalize(low, high if high > low else low + max(abs(low), 1.0) * 1e-6)
+
+
+def _finish(
+    figure: Figure,
+    axes: Axes,
     network: RoadNetwork,
-    travelled: Sequence[int],
-    alternatives: Mapping[str, Sequence[int]],
-    path_html: str | Path,
+    view: View,
+    path_png: str | Path,
     *,
-    title: str = "",
-    is_simulated: bool = False,
+    title: str,
+    is_simulated: bool,
 ) -> Path:
-    """Write an interactive page with the observed route, the others, and the roads around them.
-
-    The page takes Leaflet from a CDN: without a network connection it stays empty, and `draw_trip_png` is the picture
-    to use. Background tiles are a layer that can be switched on.
-
-    Raises
-    ------
-    MissingDataError
-        The network has no coordinates.
-    OSError
-        The page could not be written.
-    """
-    import folium
-
-    routes = _named_routes(travelled, alternatives, is_simulated)
-    lines = {name: _route_line(network, edges) for name, edges in routes.items()}
-    view = _view_of(np.concatenate(list(lines.values())))
-    credit = _CREDIT if network.shapes is not None else None
-    page = folium.Map(tiles=None, attr=credit, prefer_canvas=True, control_scale=True)
-    folium.TileLayer("", name="no background", attr=credit or " ", overlay=False, show=True).add_to(page)
-    folium.TileLayer("OpenStreetMap", name="OpenStreetMap tiles", overlay=False, show=False).add_to(page)
-    roads = folium.FeatureGroup("roads of this network")
-    near = [network.edge_polyline(int(edge)).tolist() for edge in np.flatnonzero(_near(network, view))]
-    folium.PolyLine(near, color="#8d8a84", weight=1.5, opacity=0.7, interactive=False).add_to(roads)
-    roads.add_to(page)
-    for style, (name, line) in zip(_styles(len(lines)), lines.items(), strict=True):
-        group = folium.FeatureGroup(f"<span style='color:{style['color']}'>&#9644;</span> {_escaped(name)}")
-        weight = style["linewidth"] * 1.3
-        folium.PolyLine(line.tolist(), color=style["color"], weight=weight, opacity=0.9, tooltip=_escaped(name)).add_to(
-            group
+    """Heading, scale bar, credit; then write."""
+    if title:
+        axes.set_title(title, fontsize=12, loc="left", color=INK, pad=8)
+    if is_simulated:
+        axes.set_title("simulated routes", fontsize=9.5, loc="right", color="#b03a2e", pad=8, style="italic")
+    _draw_scale_bar(axes, view)
+    if network.shapes is not None:
+        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.8}
+        axes.text(
+            0.995, 0.008, CREDIT, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, bbox=box, zorder=21
         )
-        group.add_to(page)
-    _add_ends(page, lines[next(iter(lines))])
-    folium.LayerControl(collapsed=False).add_to(page)
-    _add_heading(page, title, is_simulated)
-    every = np.concatenate(list(lines.values()))
-    page.fit_bounds([every.min(axis=0).tolist(), every.max(axis=0).tolist()], padding=(30, 30))
-    return write_file(path_html, page.get_root().render().encode())
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.08)
+    return write_file(path_png, buffer.getvalue())
+
+
+def _draw_scale_bar(axes: Axes, view: View) -> None:
+    length = round_length_m(view.half_width_m * 0.4)
+    left, bottom = -view.half_width_m * 0.96, -view.half_height_m * 0.95
+    tick = view.half_height_m * 0.012
+    axes.plot(
+        [left, left, left + length, left + length],
+        [bottom + tick, bottom, bottom, bottom + tick],
+        color=INK,
+        lw=1.4,
+        solid_joinstyle="miter",
+        zorder=21,
+    )
+    words = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    axes.text(left + length / 2, bottom + tick * 1.6, words, ha="center", va="bottom", fontsize=8, color=INK, zorder=21)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
+from scipy import linalg, optimize
 
 from ..core.config import Config
 from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError
@@ -17,6 +17,7 @@ from ..graphs.road_graph import RoadNetwork
 from .baselines import tune_baselines
 from .checkpoints import Checkpoint
 from .demonstrations import Demonstrations, require_network
+from .feasibility import factorise
 from .features import Features, make_features
 from .inference import hessian, standard_errors
 from .likelihood import log_likelihood
@@ -82,8 +83,8 @@ def fit(
     routes = demonstrations.for_ending(config.planner.ending)
     features = make_features(network, config.reward.features)
     problem = _Problem(network, routes, features, config)
-    coefficients, outcome = _maximise(problem, config, progress, resume)
-    estimates, binding = _estimates(problem, features, coefficients, config)
+    coefficients, information, outcome = _maximise(problem, config, progress, resume)
+    estimates, binding = _estimates(problem, features, coefficients, information, config)
     reward = features.value @ coefficients
     turn_cost = np.maximum(-reward, config.reward.minimum_cost)
     baselines, tuned = tune_baselines(network, routes, config)
@@ -120,6 +121,7 @@ class _Problem:
     def __init__(self, network: RoadNetwork, routes: Demonstrations, features: Features, config: Config) -> None:
         self.features = features
         self.network_checksum = network.checksum
+        self.turns = network.turns
         self.batch: TripBatch = routes.batch(config.planner.ending)
         self.planner = Planner(network.turns, config.planner, edge_id=network.graph.edge_id)
         self.total_weight = float(routes.weight.sum())
@@ -162,35 +164,70 @@ class _Problem:
 
 def _maximise(
     problem: _Problem, config: Config, progress: Progress | None, resume: Checkpoint | None
-) -> tuple[Floats, dict[str, object]]:
-    """L-BFGS-B on the free problem; where its optimum gives turns a positive reward, SLSQP under those constraints."""
+) -> tuple[Floats, Floats | None, dict[str, object]]:
+    """L-BFGS-B and a last Newton step; where turns end up with a positive reward, SLSQP under those constraints.
+
+    Returns
+    -------
+    (coefficients, information, outcome)
+        float64[F] in the features' own units; minus the Hessian in scaled coefficients, float64[F, F], or None at the
+        edge of the feasible set.
+    """
     start = resume.coefficients if resume is not None else _start(problem, config)
     watch = _Watch(problem, config, progress, first_iteration=resume.iteration if resume else 0)
-    limit = config.training.max_iterations
-    options = {"maxiter": limit, "gtol": config.training.gradient_tolerance, "ftol": 1e-15, "maxls": 40}
-    found = optimize.minimize(problem.objective, start * problem.scale, jac=True, method="L-BFGS-B", callback=watch, options=options)
+    # Below a relative change of 1e-11 the loss is rounding noise: the Newton step goes the rest of the way.
+    options = {"maxiter": config.training.max_iterations, "gtol": config.training.gradient_tolerance, "ftol": 1e-11}
+    found = optimize.minimize(
+        problem.objective, start * problem.scale, jac=True, method="L-BFGS-B", callback=watch, options=options
+    )
     scaled, rounds = found.x, 0
     rows = _violated(problem, scaled, config.reward.minimum_cost)
     cuts = np.zeros((0, len(scaled)))
     while len(rows):
         rounds += 1
         if rounds > 50:
-            raise NotConvergedError(residual=float(-rows.min()), tolerance=0.0, num_sweeps=rounds)
+            raise NotConvergedError(residual=float(np.abs(rows @ scaled).max()), tolerance=0.0, num_sweeps=rounds)
         cuts = np.unique(np.concatenate([cuts, rows]), axis=0)
         scaled = _constrained(problem, scaled, cuts, config, watch)
         rows = _violated(problem, scaled, config.reward.minimum_cost)
+    information = _information(problem, scaled)
+    if information is not None and not rounds:
+        scaled = _newton_step(problem, scaled, information, config.reward.minimum_cost)
     _, gradient = problem.objective(scaled)
     residual = _kkt_residual(gradient, cuts, scaled, config.reward.minimum_cost)
     is_converged = residual <= max(1e-4, 10 * config.training.gradient_tolerance)
     if not is_converged:
         _log.warning("training stopped at a gradient of %.2g after %d iterations (%s)", residual, watch.iteration, found.message)
-    return scaled / problem.scale, {
+    outcome: dict[str, object] = {
         "iterations": watch.iteration,
         "evaluations": problem.num_evaluations,
         "kkt_residual": residual,
         "is_converged": bool(is_converged),
         "constraint_rounds": rounds,
     }
+    return scaled / problem.scale, information, outcome
+
+
+def _information(problem: _Problem, scaled: Floats) -> Floats | None:
+    try:
+        return -hessian(problem.scaled_gradient, scaled)
+    except (InfeasibleRewardError, NotConvergedError):
+        return None
+
+
+def _newton_step(problem: _Problem, scaled: Floats, information: Floats, minimum_cost: float) -> Floats:
+    """One step with the Hessian that the standard errors need anyway, kept only if the gradient shrinks.
+
+    It takes the gradient to rounding, so that the estimate does not depend on where L-BFGS happened to stop.
+    """
+    try:
+        before = problem.scaled_gradient(scaled)
+        moved = scaled + linalg.pinvh(information, rtol=1e-9) @ before
+        after = problem.scaled_gradient(moved)
+    except (InfeasibleRewardError, NotConvergedError):
+        return scaled
+    is_better = np.abs(after).max() < np.abs(before).max() and not len(_violated(problem, moved, minimum_cost))
+    return np.asarray(moved) if is_better else scaled
 
 
 class _Watch:
@@ -238,16 +275,14 @@ def _start(problem: _Problem, config: Config) -> Floats:
         return np.array([config.training.start.get(name, 0.0) for name in names])
     is_usable = (problem.features.value >= 0).all(axis=0) & (problem.features.value > 0).any(axis=0)
     base = -is_usable.astype(np.float64) / problem.scale
-    error: InfeasibleRewardError | None = None
-    for doubling in range(12):
-        try:
-            problem.evaluate(base * 2.0**doubling)
-            return np.asarray(base * 2.0**doubling)
-        except InfeasibleRewardError as refusal:
-            error = refusal
-    if error is None:
+    if not is_usable.any():
         raise ConfigurationError(where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'")
-    raise error
+    for doubling in range(12):
+        candidate = base * 2.0**doubling
+        if factorise(problem.turns, problem.features.value @ candidate) is not None:
+            return np.asarray(candidate)
+    problem.evaluate(base * 2.0**12)  # the planner knows endings that the LU refuses, or says what to change
+    return np.asarray(base * 2.0**12)
 
 
 def _violated(problem: _Problem, scaled: Floats, minimum_cost: float) -> Floats:
@@ -307,26 +342,24 @@ def _kkt_residual(gradient: Floats, cuts: Floats, scaled: Floats, minimum_cost: 
 
 
 def _estimates(
-    problem: _Problem, features: Features, coefficients: Floats, config: Config
+    problem: _Problem, features: Features, coefficients: Floats, information: Floats | None, config: Config
 ) -> tuple[tuple[Coefficient, ...], int]:
     """Coefficients with standard errors, and how many turns sit at the minimum cost."""
-    scaled = coefficients * problem.scale
     cost = -(features.value @ coefficients)
     at_limit = np.flatnonzero(cost < config.reward.minimum_cost * 1.01 + 1e-6)
-    active = np.unique(features.value[at_limit] / problem.scale, axis=0) if len(at_limit) else np.zeros((0, len(scaled)))
-    try:
-        information = -hessian(problem.scaled_gradient, scaled)
+    active = np.unique(features.value[at_limit] / problem.scale, axis=0)
+    if information is None:
+        errors, is_identified = np.full(len(coefficients), np.nan), np.ones(len(coefficients), bool)
+    else:
         errors, is_identified = standard_errors(information, active)
-        missing = "not told apart from other features by these routes (constant over the choices, or collinear)"
-    except (InfeasibleRewardError, NotConvergedError):
-        errors, is_identified = np.full(len(scaled), np.nan), np.ones(len(scaled), bool)
-        missing = ""
+    is_bound = (np.abs(active) > 0).any(axis=0)
     rows = []
-    for name, value, error, known, bound in zip(
-        features.names, coefficients, errors / problem.scale, is_identified, (np.abs(active) > 0).any(axis=0), strict=True
-    ):
-        note = missing if not known else "bound by a constraint: some turn costs the minimum" if bound else ""
-        if not note and not np.isfinite(error):
-            note = "at the edge of the rewards that have values"
-        rows.append(Coefficient(name, float(value), float(error) if np.isfinite(error) else None, note))
+    for i, name in enumerate(features.names):
+        error = float(errors[i] / problem.scale[i])
+        note = "" if np.isfinite(error) else "at the edge of the rewards that have values"
+        if is_bound[i]:
+            note = "bound by a constraint: some turn costs the minimum"
+        if not is_identified[i]:
+            note = "these routes do not tell it apart from other features (constant over the choices, or collinear)"
+        rows.append(Coefficient(name, float(coefficients[i]), error if np.isfinite(error) else None, note))
     return tuple(rows), len(at_limit)

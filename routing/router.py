@@ -4,57 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
-
-from ..core.config import PlannerConfig
-from ..core.errors import InfeasibleRewardError, TroddenError, UnderflowError, UnknownIdError
+from ..core.errors import TroddenError, UnknownIdError
 from ..core.types import Floats
-from ..graphs.edge_costs import quantise
-from ..graphs.hierarchy import Engine, Hierarchy, Metric, Start, StatePath, build_hierarchy
+from ..graphs.hierarchy import Engine, StatePath, build_hierarchy
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.spatial import DEFAULT_SNAP_LIMIT_M, EdgeIndex
-from ..irl.destinations import Ending, destination_key, make_destinations
-from ..irl.factorization import Factorization
+from ..irl.destinations import Ending
+from .metrics import NamedCosts, PlainCosts, RoutingModel
 from .points import Locator, PointLike, Terminal
 from .route import Route
 from .unreachable import edge_middles, explain_unreachable
-
-
-class RoutingModel(Protocol):
-    """What a router reads of a model; `trodden.irl.model.LearnedModel` is one."""
-
-    @property
-    def network(self) -> RoadNetwork:
-        """The network the costs belong to."""
-        ...
-
-    @property
-    def turn_cost(self) -> Floats:
-        """float64[T], > 0."""
-        ...
-
-    @property
-    def entry_cost(self) -> Floats:
-        """float64[E], > 0: what starting on an edge costs; compares the first edges of a trip from a node."""
-        ...
-
-    @property
-    def ending(self) -> Ending:
-        """How routes end, for their probabilities."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class PlainCosts:
-    """Costs that nobody learned, in the shape of a model: the fastest or the shortest route, say."""
-
-    network: RoadNetwork
-    turn_cost: Floats
-    entry_cost: Floats
-    ending: Ending = "arrival"
 
 
 class Router:
@@ -103,7 +63,7 @@ class Router:
         self._lock = threading.Lock()
         self._index: EdgeIndex | None = None
         self._default = metric
-        self._metrics: dict[str, _NamedCosts] = {}
+        self._metrics: dict[str, NamedCosts] = {}
         self._put(metric, model.turn_cost, model.entry_cost, model.ending)
 
     @classmethod
@@ -198,13 +158,13 @@ class Router:
                 answers.append(error)
         return answers
 
-    def _route(self, path: StatePath, start: Terminal, end: Terminal, costs: _NamedCosts) -> Route:
+    def _route(self, path: StatePath, start: Terminal, end: Terminal, costs: NamedCosts) -> Route:
         return Route(self.network, path, start, end, costs.name, costs.turn_cost, costs.log_probability)
 
     def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending) -> None:
-        self._metrics[name] = _NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending)
+        self._metrics[name] = NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending)
 
-    def _costs(self, name: str | None) -> _NamedCosts:
+    def _costs(self, name: str | None) -> NamedCosts:
         wanted = self._default if name is None else name
         try:
             return self._metrics[wanted]
@@ -218,73 +178,6 @@ class Router:
             if self._index is None:
                 self._index = EdgeIndex(self.network)
             return self._index
-
-
-class _NamedCosts:
-    """One set of costs, customised; replaced as a whole."""
-
-    def __init__(
-        self,
-        name: str,
-        network: RoadNetwork,
-        hierarchy: Hierarchy,
-        turn_cost: Floats,
-        entry_cost: Floats,
-        ending: Ending,
-    ) -> None:
-        self.name, self.ending = name, ending
-        self.turn_cost = np.asarray(turn_cost, np.float64)
-        self._entry_cost = _checked_entry(network, entry_cost)
-        spread = float(np.ptp(self._entry_cost))
-        self._costs = quantise(network.turns, self.turn_cost, initial_cost=spread, edge_id=network.graph.edge_id)
-        self.metric: Metric = hierarchy.customise(self._costs)
-        self._network = network
-        self._lock = threading.Lock()
-        self._factors: Factorization | None = None
-
-    def sources(self, edges: tuple[int, ...]) -> list[Start]:
-        """First edges with what starting there costs above the cheapest of them, in quanta."""
-        if len(edges) == 1:
-            return [(edges[0], 0)]
-        entry = [float(self._entry_cost[edge]) for edge in edges]
-        least = min(entry)
-        return [(edge, self._costs.to_quanta(cost - least)) for edge, cost in zip(edges, entry, strict=True)]
-
-    def log_probability(self, route: Route) -> float:
-        """See `Route.log_probability`."""
-        if len(route.turns) == 0 and (self.ending == "arrival" or len(route.edges) == 0):
-            return 0.0
-        key = destination_key(self._network.graph, route.edges[-1:], self.ending)
-        destinations = make_destinations(self._network.graph, key, self.ending)
-        try:
-            values = self._factorization().values(destinations)
-        except (InfeasibleRewardError, UnderflowError):
-            # The planner knows what else to try; it imports JAX, which nobody pays for who does not come here.
-            from ..irl.planner import Planner
-
-            planner = Planner(
-                self._network.turns, PlannerConfig(ending=self.ending), edge_id=self._network.graph.edge_id
-            )
-            values = planner.values(-self.turn_cost, destinations)
-        return min(-route.cost - float(values[route.edges[0], 0]), 0.0)
-
-    def _factorization(self) -> Factorization:
-        with self._lock:
-            if self._factors is None:
-                graph = self._network.graph
-                self._factors = Factorization(
-                    self._network.turns, -self.turn_cost, edge_id=graph.edge_id, ending=self.ending
-                )
-            return self._factors
-
-
-def _checked_entry(network: RoadNetwork, entry_cost: Floats) -> Floats:
-    entry = np.asarray(entry_cost, np.float64)
-    if entry.shape != (network.graph.num_edges,):
-        raise ValueError(f"entry_cost has shape {entry.shape}; one cost for each of {network.graph.num_edges} edges")
-    if not np.isfinite(entry).all():
-        raise ValueError("entry_cost holds NaN or infinite values")
-    return entry
 
 
 def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...]]:

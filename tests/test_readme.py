@@ -164,7 +164,7 @@ def demo(repo_root: Path, folder: Path) -> Path:
     block = Block("bash", "make demo\n", 0)
     out = folder / DEMO_FOLDER
     binaries = Path(sys.executable).parent
-    command = ["make", "-o", ".venv/.installed", "demo", f"OUT={out}", f"BIN={binaries}"]
+    command = ["make", "-o", ".venv/.installed", "demo", f"OUT={out}", f"BIN={shlex.quote(str(binaries))}"]
     run(command, block=block, folder=repo_root, timeout_s=DEMO_TIMEOUT_S)
     return out
 

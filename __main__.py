@@ -1,0 +1,5 @@
+"""``python -m trodden`` is the command ``trodden``."""
+
+from .cli.main import run
+
+run()

@@ -1,0 +1,36 @@
+"""Thin Ray actors around the functions of `trodden.irl`. The only module besides the coordinator that imports Ray."""
+
+from __future__ import annotations
+
+import ray
+
+from ..core.config import Config
+from ..core.errors import TroddenError
+from ..irl.model import Coefficient
+from .regions import Shard
+
+Outcome = tuple[int, tuple[Coefficient, ...], dict[str, object]]
+"""(region, coefficients, the training summary)."""
+
+
+def learn_region(shard: Shard, config: Config) -> Outcome:
+    """Fit one region's own reward: a pure function of the shard, safe to run twice."""
+    from ..irl.training import fit  # JAX is imported here, inside the worker: importing it before a fork warns
+
+    model = fit(shard.network, shard.demonstrations(), config)
+    return shard.region, model.coefficients, model.summary
+
+
+@ray.remote
+class RegionActor:
+    """Holds one shard; its only method is one call to a pure function."""
+
+    def __init__(self, shard: Shard, config: Config) -> None:
+        self._shard, self._config = shard, config
+
+    def learn(self) -> Outcome | TroddenError:
+        """`learn_region` on the shard held; a typed error is returned, not raised, so that Ray does not wrap it."""
+        try:
+            return learn_region(self._shard, self._config)
+        except TroddenError as error:
+            return error

@@ -1,0 +1,186 @@
+"""Draw routes from the exact policy of a stated reward. Everything made from them is labelled simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ..core.config import PlannerConfig
+from ..core.errors import ConfigurationError, EmptyNetworkError, NotConvergedError
+from ..core.types import Bools, Floats, Ids, Ints
+from ..graphs.road_graph import RoadNetwork
+from .demonstrations import Demonstrations, demonstrations_from_edges
+from .destinations import Destinations, Ending, destination_key, make_destinations
+from .features import available_names, make_features
+from .planner import Planner
+from .prediction import edge_midpoints
+
+DEFAULT_TASTE: dict[str, float] = {
+    "travel_time_min": -1.5,
+    "length_km": -0.5,
+    "is_left": -0.6,
+    "is_right": -0.3,
+    "is_uturn": -3.0,
+    "constant": -0.8,
+}
+"""A plausible driver: dislikes time, distance, turning, and above all turning back. Nobody's estimates; columns that a
+network lacks are left out."""
+_EARTH_RADIUS_KM = 6371.0088
+_LONGEST = 100_000
+"""Turns after which a simulated route is taken to be lost; certified values make this next to impossible."""
+_BLOCK = 32
+
+
+def default_taste(network: RoadNetwork) -> dict[str, float]:
+    """The part of `DEFAULT_TASTE` that this network has columns for."""
+    names = set(available_names(network))
+    return {name: value for name, value in DEFAULT_TASTE.items() if name in names}
+
+
+def simulate(
+    network: RoadNetwork,
+    num_routes: int,
+    *,
+    taste: Mapping[str, float] | None = None,
+    seed: int = 0,
+    num_destinations: int = 50,
+    min_km: float = 0.0,
+    max_km: float | None = None,
+    ending: Ending = "arrival",
+    progress: Callable[[int], None] | None = None,
+) -> Demonstrations:
+    """Routes drawn from the MaxEnt policy of a linear reward.
+
+    Origins are drawn evenly from the main network's edges within the distance limits of the destination; destinations
+    evenly from the main network, ``num_destinations`` distinct ones (each costs a solve).
+
+    Parameters
+    ----------
+    taste
+        Coefficient by feature name; default `DEFAULT_TASTE`.
+    min_km, max_km
+        Limits on the crow distance between origin and destination; need coordinates.
+    progress
+        Called with the number of routes drawn since the last call.
+
+    Raises
+    ------
+    InfeasibleRewardError
+        Values do not exist under the taste; names the smallest constant that mends it.
+    ConfigurationError
+        An unknown feature, a taste under which some turn costs nothing, or limits that no pair of edges meets.
+
+    Notes
+    -----
+    One solve per destination and block; then one draw per turn travelled. The same seed gives the same routes.
+    """
+    wanted = dict(taste) if taste is not None else default_taste(network)
+    features = make_features(network, tuple(wanted))
+    reward = features.value @ np.array([wanted[name] for name in features.names])
+    if len(reward) and reward.max() >= 0:
+        raise ConfigurationError(where="taste", problem=f"{int((reward >= 0).sum())} turns would cost nothing or less; add a negative 'constant'")
+    generator = np.random.default_rng(seed)
+    pairs = _draw_pairs(network, num_routes, num_destinations, min_km, max_km, generator, ending)
+    planner = Planner(network.turns, PlannerConfig(ending=ending), edge_id=network.graph.edge_id)
+    keys, column = np.unique(pairs[:, 1], return_inverse=True)
+    destinations = make_destinations(network.graph, keys.astype(np.int32), ending)
+    rows: list[Ints] = [np.zeros(0, np.int32)] * num_routes
+    for begin in range(0, len(keys), _BLOCK):
+        block = destinations.block(begin, min(begin + _BLOCK, len(keys)))
+        values = planner.values(reward, block)
+        mine = np.flatnonzero((column >= begin) & (column < begin + len(block)))
+        drawn = _draw_routes(network, reward, values, block, pairs[mine, 0], column[mine] - begin, generator)
+        for row, route in zip(mine, drawn, strict=True):
+            rows[row] = route
+        if progress is not None:
+            progress(len(mine))
+    names = [f"simulated-{row}" for row in range(num_routes)]
+    stated = ", ".join(f"{name} {value:g}" for name, value in wanted.items())
+    return demonstrations_from_edges(network, rows, names, source=f"simulated ({stated}; seed {seed})", is_simulated=True)
+
+
+def _draw_pairs(
+    network: RoadNetwork,
+    num_routes: int,
+    num_destinations: int,
+    min_km: float,
+    max_km: float | None,
+    generator: np.random.Generator,
+    ending: Ending,
+) -> Ids:
+    """int64[n, 2] of (origin edge, destination key), grouped evenly over the destinations."""
+    main = np.flatnonzero(network.turns.is_main)
+    if len(main) < 2:
+        raise EmptyNetworkError(
+            path=network.report.get("source", "network"), problem="no two edges can be reached from one another", remedy="Use a larger extract"
+        )
+    last = generator.choice(main, min(num_destinations, len(main)), replace=False)
+    keys = destination_key(network.graph, last.astype(np.int32), ending)
+    is_limited = min_km > 0 or max_km is not None
+    middle = edge_midpoints(network)
+    if is_limited and middle is None:
+        network.graph.require_coordinates("a limit on the distance of simulated trips")
+    rows: list[tuple[int, int]] = []
+    for index in range(num_routes):
+        which = index % len(last)
+        if is_limited and middle is not None:
+            candidates = main[_within(middle, int(last[which]), main, min_km, max_km)]
+        else:
+            candidates = main
+        candidates = candidates[(candidates != last[which]) & (network.graph.head[candidates] != network.graph.head[last[which]])]
+        if not len(candidates):
+            raise ConfigurationError(where="simulate", problem=f"no edge of the main network lies {min_km} to {max_km} km from edge {int(network.graph.edge_id[last[which]])}; widen the limits")
+        rows.append((int(generator.choice(candidates)), int(keys[which])))
+    return np.array(rows, np.int64).reshape(-1, 2)
+
+
+def _within(middle: tuple[Floats, Floats], edge: int, others: Ids, min_km: float, max_km: float | None) -> Bools:
+    latitude, longitude = (np.radians(values) for values in middle)
+    half = np.sin((latitude[others] - latitude[edge]) / 2) ** 2
+    half += np.cos(latitude[others]) * np.cos(latitude[edge]) * np.sin((longitude[others] - longitude[edge]) / 2) ** 2
+    distance = 2 * _EARTH_RADIUS_KM * np.arcsin(np.sqrt(half))
+    return np.asarray((distance >= min_km) & (distance <= (np.inf if max_km is None else max_km)))
+
+
+def _draw_routes(
+    network: RoadNetwork,
+    reward: Floats,
+    values: Floats,
+    block: Destinations,
+    origin: Ids,
+    column: Ids,
+    generator: np.random.Generator,
+) -> list[Ints]:
+    """All routes of a block step by step at once: one uniform number per route and step."""
+    turns = network.turns
+    is_goal = np.zeros(values.shape, bool)
+    is_goal[block.edge, np.repeat(np.arange(len(block)), np.diff(block.first))] = True
+    width = int(np.diff(turns.first_out).max(initial=1))
+    steps: list[Ints] = [origin.astype(np.int32)]
+    rows: list[Ids] = [np.arange(len(origin), dtype=np.int64)]
+    active, here = rows[0], steps[0]
+    for _ in range(_LONGEST):
+        if block.ending == "arrival":
+            keep = ~is_goal[here, column[active]]
+        else:  # stopping competes: it is taken with probability exp(0 - V) on a goal edge
+            stop = np.where(is_goal[here, column[active]], np.exp(-values[here, column[active]]), 0.0)
+            keep = generator.random(len(here)) >= stop
+        active, here = active[keep], here[keep]
+        if not len(active):
+            break
+        slot = turns.first_out[here][:, None] + np.arange(width)
+        is_real = slot < turns.first_out[here + 1][:, None]
+        slot = np.where(is_real, slot, 0)
+        score = np.where(is_real, reward[slot] + values[turns.to_edge[slot], column[active][:, None]], -np.inf)
+        weight = np.exp(score - score.max(axis=1, keepdims=True))
+        edges = np.cumsum(weight, axis=1)
+        pick = (generator.random(len(here))[:, None] * edges[:, -1:] >= edges).sum(axis=1)
+        here = turns.to_edge[slot[np.arange(len(here)), np.minimum(pick, width - 1)]]
+        steps.append(here)
+        rows.append(active)
+    else:
+        raise NotConvergedError(residual=float(len(active)), tolerance=0.0, num_sweeps=_LONGEST)
+    row, step = np.concatenate(rows), np.concatenate(steps)
+    order = np.argsort(row, kind="stable")
+    return np.split(step[order], np.cumsum(np.bincount(row, minlength=len(origin)))[:-1])
