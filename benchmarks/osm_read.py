@@ -48,15 +48,12 @@ def main() -> int:
     parser.add_argument("--extracts", default=",".join(FILES), help="comma-separated (default: all five)")
     parser.add_argument("--join", default="all", choices=["attributes", "all", "none"], help="default: %(default)s")
     parser.add_argument("--no-osmnx", action="store_true", help="leave osmnx out")
-    parser.add_argument("--child", choices=["ours", "osmnx"], help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=["ours", "osmnx", "filter"], help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--target", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        print(
-            json.dumps(
-                read_ours(arguments.file, arguments.join) if arguments.child == "ours" else read_osmnx(arguments.file)
-            )
-        )
+        print(json.dumps(run_as_child(arguments)))
         return 0
     names = [name.strip() for name in arguments.extracts.split(",")]
     unknown = [name for name in names if name not in FILES]
@@ -68,6 +65,13 @@ def main() -> int:
     return 0 if good else 1
 
 
+def run_as_child(arguments: argparse.Namespace) -> dict[str, float | int]:
+    if arguments.child == "filter":
+        write_driven(arguments.file, Path(arguments.target))
+        return {}
+    return read_ours(arguments.file, arguments.join) if arguments.child == "ours" else read_osmnx(arguments.file)
+
+
 def compare(name: str, arguments: argparse.Namespace) -> dict[str, float | int | None]:
     path = arguments.data / "osm" / FILES[name]
     row = run_child("ours", path, arguments.join)
@@ -75,14 +79,15 @@ def compare(name: str, arguments: argparse.Namespace) -> dict[str, float | int |
     if not arguments.no_osmnx:
         with tempfile.TemporaryDirectory() as scratch:
             filtered = Path(scratch) / f"{name}.osm"
-            write_driven(path, filtered)
+            run_child("filter", path, str(filtered))  # in a child too: a child's peak starts at its parent's size
             row |= {f"osmnx_{key}": value for key, value in run_child("osmnx", filtered, arguments.join).items()}
     print(f"{name:14s}" + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     return row
 
 
-def run_child(kind: str, path: Path, join: str) -> dict[str, float | int | None]:
-    command = [sys.executable, __file__, "--child", kind, "--file", str(path), "--join", join]
+def run_child(kind: str, path: Path, option: str) -> dict[str, float | int | None]:
+    command = [sys.executable, __file__, "--child", kind, "--file", str(path)]
+    command += ["--target" if kind == "filter" else "--join", option]
     # Not from the repository's root: there a folder of the package could hide an installed module.
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tempfile.gettempdir())
     if done.returncode:

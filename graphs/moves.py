@@ -15,6 +15,7 @@ from ..core.errors import ConfigurationError
 from ..core.types import Bools, Floats, Floats32, Ids, Ints
 from .geometry import bearing_deg, degrees, end_bearings_deg, wrap_deg
 from .road_graph import EdgeShapes, RoadGraph, ragged_rows
+from .stable_ids import mix64
 from .turns import TurnGraph
 
 UTurns = Literal["dead_ends", "everywhere", "never"]
@@ -126,14 +127,6 @@ def _list_hashes(shapes: EdgeShapes) -> tuple[NDArray[np.uint64], NDArray[np.uin
         return np.add.reduceat(terms, first[:-1]) if len(counts) else terms
 
     return sums(place), sums(mirrored)
-
-
-def mix64(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of splitmix64, elementwise: a fixed bijection that scatters 64-bit numbers."""
-    mixed = value + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def uturns_by_ends(graph: RoadGraph, lengths: Floats32 | None, from_edge: Ints, to_edge: Ints) -> Bools:

@@ -92,17 +92,23 @@ def _read_folder(path: Path, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
 def _read_osm_network(path: Path, *, join: Join, u_turns: UTurns, include_service: bool, say: Progress) -> RoadNetwork:
     say("reading ways and nodes")
     roads = read_osm(path, include_service=include_service)
-    if len(roads.node_id) < 2:
-        found = f"{len(roads.ways.way_id)} ways to drive on, but the positions of {len(roads.node_id)} of their nodes"
-        raise EmptyNetworkError(
-            path=path,
-            problem=f"holds {found}",
-            remedy="Make the extract with complete ways, as osmium extract does by default",
-        )
     say("joining segments to edges")
     joined = assemble(roads, join=join)
+    if joined.graph.num_edges == 0:
+        num_ways, num_nodes = len(roads.ways.way_id), len(roads.node_id)
+        raise EmptyNetworkError(
+            path=path,
+            problem=f"holds {num_ways} ways to drive on, with {num_nodes} of their nodes, but no two in a row",
+            remedy="Make the extract with complete ways, as osmium extract does by default",
+        )
     say("building turns")
     turns, tally = build_turns(joined.graph, joined.shapes, roads.restrictions, u_turns=u_turns)
+    if turns.num_turns == 0:
+        raise EmptyNetworkError(
+            path=path,
+            problem=f"holds {joined.graph.num_edges} edges, but no move from one to another",
+            remedy="Choose a larger extract, or u_turns='dead_ends'",
+        )
     restrictions = {**roads.report["restrictions"], **{key: tally.pop(key) for key in _RESTRICTION_KEYS}}
     report: dict[str, Any] = {
         "source": path.name,

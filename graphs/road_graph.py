@@ -1,4 +1,4 @@
-"""The road network as arrays: `RoadGraph`, `EdgeAttributes`, `EdgeShapes`, and `RoadNetwork`, which holds them together."""
+"""The road network as arrays: `RoadGraph`, `EdgeAttributes`, `EdgeShapes`, and `RoadNetwork`, which holds them."""
 
 from __future__ import annotations
 

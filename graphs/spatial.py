@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
@@ -54,7 +55,7 @@ class EdgeIndex:
         self._low, self._high = points.min(axis=0), points.max(axis=0)
         self._scale = _metres(float(self._low[0] + self._high[0]) / 2)
         # Shapely wants (x, y); latitude is the first column of `points`.
-        lines = shapely.linestrings((points * self._scale)[:, ::-1], indices=row)
+        lines: Any = shapely.linestrings((points * self._scale)[:, ::-1], indices=row)
         self._tree = shapely.STRtree(lines)
 
     def nearest(
@@ -148,8 +149,8 @@ def _edge_points(network: RoadNetwork, edges: Ints) -> tuple[Floats, Ids]:
     if network.shapes is not None:
         shapes = network.shapes
         flat, offsets = ragged_rows(shapes.first_point, edges)
-        points = np.stack([shapes.latitude_e7[flat], shapes.longitude_e7[flat]], axis=1) * 1e-7
-        return points, np.repeat(np.arange(len(edges)), np.diff(offsets))
+        places = np.stack([shapes.latitude_e7[flat], shapes.longitude_e7[flat]], axis=1)
+        return places.astype(np.float64) * 1e-7, np.repeat(np.arange(len(edges)), np.diff(offsets))
     latitude, longitude = network.graph.require_coordinates("finding the road at a coordinate")
     ends = np.stack([network.graph.tail[edges], network.graph.head[edges]], axis=1).ravel()
     return np.stack([latitude[ends], longitude[ends]], axis=1), np.repeat(np.arange(len(edges)), 2)

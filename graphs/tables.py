@@ -37,7 +37,10 @@ class Table:
         missing = [name for name in names if name not in self.columns]
         if missing:
             found = ", ".join(self.columns) or "none"
-            raise self.error(f"has no column {', '.join(missing)} (it has {found})", "Add it; see docs/formats.md")
+            raise self.error(
+                f"has no column {', '.join(missing)} (it has {found})",
+                "Add it (see `network_folder`)",
+            )
 
     def texts(self, name: str) -> list[str]:
         """The cells of a column as they stand."""

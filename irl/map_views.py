@@ -16,7 +16,8 @@ TRAVELLED_COLOUR = "#262626"
 ALTERNATIVE_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442")
 """Of Okabe and Ito's palette: told apart under every common colour blindness, light enough to lie on a dark band."""
 ROAD_COLOUR, BACKGROUND, INK = "#cfcbc3", "#fbfaf8", "#3a3a3a"
-CREDIT = "© OpenStreetMap contributors"
+OSM_CREDIT = "© OpenStreetMap contributors"
+"""What the licence of OpenStreetMap (ODbL) asks to be shown beside anything made from it."""
 
 _CLASS_WIDTHS = {"motorway": 2.2, "trunk": 2.0, "primary": 1.8, "secondary": 1.4, "tertiary": 1.1}
 _OTHER_WIDTH = 0.6
@@ -36,6 +37,11 @@ class View:
         """float64[P, 2] of (latitude, longitude) in degrees to (x, y) in metres."""
         local = (points - [self.latitude_deg, self.longitude_deg]) * _scale(self.latitude_deg)
         return local[:, ::-1]
+
+
+def credit_for(network: RoadNetwork) -> str | None:
+    """`OSM_CREDIT` where the network was made from OpenStreetMap (it has OSM nodes and ways), else None."""
+    return OSM_CREDIT if network.shapes is not None else None
 
 
 def view_of(points: Floats, *, margin: float = 0.12) -> View:
@@ -80,7 +86,9 @@ def line_widths(network: RoadNetwork) -> Floats:
 
 def route_line(network: RoadNetwork, edges: Sequence[int]) -> Floats:
     """float64[P, 2] of (latitude, longitude) along a route; `MissingDataError` without coordinates."""
-    return np.concatenate([network.edge_polyline(int(edge)) for edge in edges])
+    lines = [network.edge_polyline(int(edge)) for edge in edges]
+    # Consecutive edges share the point between them.
+    return np.concatenate([lines[0], *(line[1:] for line in lines[1:])])
 
 
 def named_routes(

@@ -6,13 +6,15 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..core.config import PlannerConfig
 from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Floats, Ids
 from ..graphs.turns import TurnGraph
 from .destinations import Destinations
 from .factorization import Factorization
-from .feasibility import infeasible_reward
+from .feasibility import factorise, infeasible_reward
 from .trips import TripBatch
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Planner:
         try:
             return self._sweeps.values(reward, destinations).value
         except NotConvergedError as error:
-            raise self._diverged(reward, error) from error
+            raise self._diverged(reward, destinations, error) from error
 
     def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` where V does not exist."""
@@ -65,7 +67,7 @@ class Planner:
         try:
             return self._sweeps.total_value(reward, batch)
         except NotConvergedError as error:
-            raise self._diverged(reward, error) from error
+            raise self._diverged(reward, batch.destinations, error) from error
 
     @property
     def _tries_factorization(self) -> bool:
@@ -90,16 +92,22 @@ class Planner:
         may_exist = isinstance(refusal, UnderflowError) or self._config.ending == "arrival"
         if self._config.solver != "auto" or not may_exist:
             raise refusal
-        if isinstance(refusal, InfeasibleRewardError):
-            try:  # one destination is enough to see that values diverge, at a fraction of the cost
-                self._sweeps.values(reward, destinations.block(0, min(1, len(destinations))))
-            except NotConvergedError:
-                raise refusal from None
+        if isinstance(refusal, InfeasibleRewardError) and not self._exists_on_arrival(reward, destinations):
+            raise refusal
         self._note("sweeps", str(refusal))
 
-    def _diverged(self, reward: Floats, error: NotConvergedError) -> Exception:
-        diagnosis = infeasible_reward(self._turns, reward, edge_id=self._edge_id, ending=self._config.ending)
-        return diagnosis if diagnosis.radius >= 1.0 - 1e-9 else error
+    def _exists_on_arrival(self, reward: Floats, destinations: Destinations) -> bool:
+        """Whether values exist for the first destination: what holds under *arrival* is M without its row."""
+        is_left = np.isin(self._turns.from_edge, destinations.edge[:1])
+        return factorise(self._turns, np.where(is_left, -np.inf, reward)) is not None
+
+    def _diverged(self, reward: Floats, destinations: Destinations, error: NotConvergedError) -> Exception:
+        """What to raise after sweeps gave up: the cycle to blame where values do not exist, else that the budget is short."""
+        is_arrival = self._config.ending == "arrival"
+        exists = self._exists_on_arrival(reward, destinations) if is_arrival else factorise(self._turns, reward) is not None
+        if exists:
+            return error
+        return infeasible_reward(self._turns, reward, edge_id=self._edge_id, ending=self._config.ending)
 
     def _note(self, solver: str, why: str) -> None:
         self.last_solver = solver

@@ -17,12 +17,12 @@ from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
 from .map_views import (
     BACKGROUND,
-    CREDIT,
     INK,
     ROAD_COLOUR,
     TRAVELLED_COLOUR,
     View,
     band_styles,
+    credit_for,
     edges_in_view,
     line_widths,
     named_routes,
@@ -137,7 +137,7 @@ def draw_network_png(
     bar.set_label(label, fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8, length=2, colors=INK)
     bar.ax.minorticks_off()
-    bar.outline.set_edgecolor("none")  # type: ignore[operator]
+    bar.outline.set_edgecolor("none")
     ticks = round_ticks(scale.vmin, scale.vmax)
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
@@ -188,8 +188,7 @@ def _cost_colours(values: Floats) -> tuple[Any, Any]:
     low, high = (float(bound) for bound in np.percentile(values, [2, 98]))
     # Dear is dark; without the palest end even the cheapest stand off the background.
     shades = matplotlib.colormaps["plasma_r"](np.linspace(0.08, 1.0, 256))
-    colours = LinearSegmentedColormap.from_list("costs", shades)
-    colours.set_bad("#d9d6d0")
+    colours = LinearSegmentedColormap.from_list("costs", shades).with_extremes(bad="#d9d6d0")
     if low > 0 and high / low > 8:
         return colours, LogNorm(low, high)
     return colours, Normalize(low, high if high > low else low + max(abs(low), 1.0) * 1e-6)
@@ -211,10 +210,10 @@ def _finish(
     if is_simulated:
         axes.set_title("simulated routes", fontsize=9.5, loc="right", color="#b03a2e", pad=8, style="italic")
     _draw_scale_bar(axes, view)
-    if network.shapes is not None:
+    if credit := credit_for(network):
         box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.8}
         axes.text(
-            0.995, 0.008, CREDIT, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, bbox=box, zorder=21
+            0.995, 0.008, credit, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, bbox=box, zorder=21
         )
     buffer = BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.08)

@@ -14,9 +14,9 @@ from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
 from .map_views import (
     BACKGROUND,
-    CREDIT,
     TRAVELLED_COLOUR,
     band_styles,
+    credit_for,
     edges_in_view,
     named_routes,
     one_per_road,
@@ -59,17 +59,12 @@ def draw_trip_map(
     # Leaflet is all this page uses of what folium would load (bootstrap, jquery, icon fonts).
     page.default_js = [asset for asset in page.default_js if asset[0] == "leaflet"]
     page.default_css = [asset for asset in page.default_css if asset[0] == "leaflet_css"]
-    credit = CREDIT if network.shapes is not None else " "
+    credit = credit_for(network) or " "
     folium.TileLayer(_BLANK_TILE, name="no background", attr=credit, overlay=False, show=True).add_to(page)
     folium.TileLayer("OpenStreetMap", name="OpenStreetMap tiles", overlay=False, show=False).add_to(page)
-    roads = folium.FeatureGroup("roads of this network")
-    is_near = one_per_road(network, edges_in_view(network, view_of(every, margin=0.35)))
-    # Six decimals are a tenth of a metre; more would only make the page heavier.
-    near = [network.edge_polyline(int(edge)).round(6).tolist() for edge in np.flatnonzero(is_near)]
-    folium.PolyLine(near, color="#a9a59d", weight=1.5, opacity=0.8, interactive=False).add_to(roads)
-    roads.add_to(page)
+    _add_roads(page, network, every)
     for style, (name, line) in zip(band_styles(len(lines)), lines.items(), strict=True):
-        shown = html.escape(name)
+        shown = _escaped(name)
         group = folium.FeatureGroup(f"<b style='color:{style['color']}'>&#9632;</b> {shown}")
         places = line.round(6).tolist()
         folium.PolyLine(
@@ -85,6 +80,25 @@ def draw_trip_map(
     return write_file(path_html, page.get_root().render().encode())
 
 
+def _escaped(text: str) -> str:
+    """Text that stays text: folium puts it through Jinja and into JavaScript template literals, not only into HTML."""
+    shown = html.escape(text)
+    for character in "{}`$\\%":
+        shown = shown.replace(character, f"&#{ord(character)};")
+    return shown
+
+
+def _add_roads(page: Any, network: RoadNetwork, places: Floats) -> None:
+    import folium
+
+    roads = folium.FeatureGroup("roads of this network")
+    is_near = one_per_road(network, edges_in_view(network, view_of(places, margin=0.35)))
+    # Six decimals are a tenth of a metre; more would only make the page heavier.
+    near = [network.edge_polyline(int(edge)).round(6).tolist() for edge in np.flatnonzero(is_near)]
+    folium.PolyLine(near, color="#a9a59d", weight=1.5, opacity=0.8, interactive=False).add_to(roads)
+    roads.add_to(page)
+
+
 def _add_page_ends(page: Any, line: Floats) -> None:
     import folium
 
@@ -97,7 +111,7 @@ def _add_page_ends(page: Any, line: Floats) -> None:
 def _add_heading(page: Any, title: str, is_simulated: bool) -> None:
     import folium
 
-    words = html.escape(title) + (" <i style='color:#b03a2e'>simulated routes</i>" if is_simulated else "")
+    words = _escaped(title) + (" <i style='color:#b03a2e'>simulated routes</i>" if is_simulated else "")
     style = (
         "position:fixed;top:12px;left:54px;z-index:9999;background:rgba(255,255,255,.92);padding:6px 12px;"
         "border-radius:6px;font:600 15px system-ui,sans-serif;color:#262626"

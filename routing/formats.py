@@ -9,17 +9,9 @@ from typing import Any
 
 from ..core.errors import MissingPackageError
 from ..core.files import write_file
-from ..graphs.road_graph import RoadNetwork
 from ..graphs.spatial import Snap
+from ..irl.map_views import credit_for
 from .route import Route
-
-OSM_CREDIT = "© OpenStreetMap contributors"
-"""What the licence of OpenStreetMap (ODbL) asks to be shown beside anything made from it."""
-
-
-def credit_for(network: RoadNetwork) -> str | None:
-    """`OSM_CREDIT` where the network was made from OpenStreetMap (it has OSM nodes and ways), else None."""
-    return OSM_CREDIT if network.shapes is not None else None
 
 
 def to_geojson(routes: Route | Sequence[Route]) -> dict[str, Any]:

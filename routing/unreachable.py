@@ -23,10 +23,8 @@ def explain_unreachable(
     -----
     A few searches over the whole network, O(E + T): only failures pay for it.
     """
-    if not origin.edges:
-        return _error(origin, destination, index, "no edge leaves the origin's node", "Choose another origin")
-    if not destination.edges:
-        return _error(origin, destination, index, "no edge enters the destination's node", "Choose another destination")
+    if not (origin.edges and destination.edges):
+        return _dead_end(network, origin, destination, index)
     starts, ends = np.array(origin.edges, np.int32), np.array(destination.edges, np.int32)
     leaves, arrives = reachable_from(network.turns, starts), reaching(network.turns, ends)
     cause, is_origin_stuck = _cause(network, starts, ends, leaves, arrives)
@@ -37,6 +35,23 @@ def explain_unreachable(
         nearest = _nearest(network, ends, leaves)
         advice = f"The nearest edge to the destination that can be reached is {nearest}"
     return _error(origin, destination, index, cause, advice)
+
+
+def _dead_end(network: RoadNetwork, origin: Terminal, destination: Terminal, index: int | None) -> UnreachableError:
+    """For a node that nothing leaves, or that nothing enters: advice starts from the edges on its other side."""
+    graph = network.graph
+    if not origin.edges:
+        cause, wanted = "no edge leaves the origin's node", np.flatnonzero(graph.head == origin.node)
+        candidates = reaching(network.turns, np.array(destination.edges, np.int32))
+        advice = "The nearest edge from which the destination can be reached is"
+    else:
+        cause, wanted = "no edge enters the destination's node", np.flatnonzero(graph.tail == destination.node)
+        candidates = reachable_from(network.turns, np.array(origin.edges, np.int32))
+        advice = "The nearest edge to the destination that can be reached is"
+    if len(wanted) == 0 or not candidates.any():
+        return _error(origin, destination, index, cause, "Choose another node")
+    nearest = _nearest(network, wanted.astype(np.int32), candidates)
+    return _error(origin, destination, index, cause, f"{advice} {nearest}")
 
 
 def _error(origin: Terminal, destination: Terminal, index: int | None, cause: str, advice: str) -> UnreachableError:

@@ -164,6 +164,4 @@ def edges_of(network: RoadNetwork) -> list[str]:
     shapes = network.shapes
     assert shapes is not None
     first = shapes.first_point.tolist()
-    return sorted(
-        "".join(chr(node) for node in shapes.osm_node[begin:end].tolist()) for begin, end in pairwise(first)
-    )
+    return sorted("".join(chr(node) for node in shapes.osm_node[begin:end].tolist()) for begin, end in pairwise(first))

@@ -20,7 +20,7 @@ ALLOWED_IMPORTERS = {
     "osmium": ("graphs/osm.py",),
     "osmnx": ("graphs/osm.py", "graphs/export.py"),
     "matplotlib": ("irl/plots.py",),
-    "folium": ("irl/plots.py",),
+    "folium": ("irl/trip_map.py",),
     "routingkit_cch": ("graphs/cch_engine.py",),
     "ray": ("distributed/", "cli/"),
     "jax": ("irl/",),
@@ -33,7 +33,7 @@ ALLOWED_IMPORTERS = {
     "shelve": (),
 }
 # What the Router needs: a process that only serves must not pay for JAX.
-WITHOUT_JAX = ("irl/checkpoints.py", "irl/factorization.py", "irl/model.py", "irl/plots.py")
+WITHOUT_JAX = ("irl/checkpoints.py", "irl/factorization.py", "irl/model.py", "irl/plots.py", "irl/trip_map.py")
 MUTATORS = frozenset(
     {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "clear", "remove", "discard"}
 )

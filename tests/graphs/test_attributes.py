@@ -50,7 +50,19 @@ def test_service_roads_on_request() -> None:
 
 
 _VALUES = st.sampled_from(
-    ["yes", "no", "private", "primary", "residential", "service", "track", "alley", "driveway", "destination", "parking"]
+    [
+        "yes",
+        "no",
+        "private",
+        "primary",
+        "residential",
+        "service",
+        "track",
+        "alley",
+        "driveway",
+        "destination",
+        "parking",
+    ]
 )
 
 
@@ -135,7 +147,9 @@ def test_any_text_is_a_speed_in_range_or_none(text: str) -> None:
     assert 0 <= parse_lanes(text) <= 99
 
 
-@pytest.mark.parametrize(("text", "lanes"), [("2", 2), (" 3 ", 3), ("2;3", 2), ("1.5", 1), ("-1", 0), ("x", 0), ("123", 0)])
+@pytest.mark.parametrize(
+    ("text", "lanes"), [("2", 2), (" 3 ", 3), ("2;3", 2), ("1.5", 1), ("-1", 0), ("x", 0), ("123", 0)]
+)
 def test_parse_lanes(text: str, lanes: int) -> None:
     assert parse_lanes(text) == lanes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import resource
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ascii_map import town
-from test_osm import convert, node, osm, way, write
+from osm_files import convert, node, osm, way, write
 from trodden.core.errors import EmptyNetworkError, InputFileError
 from trodden.graphs.export import to_networkx
 from trodden.graphs.reading import read_roads
@@ -41,10 +42,8 @@ def test_pbf_flipped_bits_never_crash(pbf: Path) -> None:
         altered = bytearray(content)
         altered[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
         pbf.write_bytes(bytes(altered))
-        try:
+        with contextlib.suppress(InputFileError, EmptyNetworkError):
             assert read_roads(pbf).graph.num_edges > 0
-        except (InputFileError, EmptyNetworkError):
-            pass
 
 
 def test_xml_mutations_never_crash(tmp_path: Path) -> None:
@@ -56,10 +55,8 @@ def test_xml_mutations_never_crash(tmp_path: Path) -> None:
         for place in rng.integers(len(content), size=3).tolist():
             altered[place] = int(rng.integers(32, 127))
         path.write_bytes(bytes(altered))
-        try:
+        with contextlib.suppress(InputFileError, EmptyNetworkError):
             assert read_roads(path).graph.num_edges > 0
-        except (InputFileError, EmptyNetworkError):
-            pass
 
 
 @pytest.mark.parametrize(
@@ -162,6 +159,12 @@ def test_one_node(tmp_path: Path) -> None:
         read_roads(write(tmp_path, node(1), node(2), way(1, [1, 1])))
 
 
+def test_no_move(tmp_path: Path) -> None:
+    path = write(tmp_path, node(1), node(2), way(1, [1, 2], oneway="yes"))
+    with pytest.raises(EmptyNetworkError, match="no move"):
+        read_roads(path)
+
+
 def test_position_out_of_range_counts_as_missing(tmp_path: Path) -> None:
     path = tmp_path / "made.osm"
     path.write_text(osm(node(1), node(2), node(3), '<node id="4" version="1"/>', way(1, [1, 2, 3]), way(2, [3, 4])))
@@ -169,7 +172,9 @@ def test_position_out_of_range_counts_as_missing(tmp_path: Path) -> None:
 
 
 def test_no_osmium_until_an_osm_file_is_read() -> None:
-    code = "import sys, trodden.graphs.reading; sys.exit(any(m in sys.modules for m in ('osmium', 'networkx', 'pyarrow')))"
+    code = (
+        "import sys, trodden.graphs.reading; sys.exit(any(m in sys.modules for m in ('osmium', 'networkx', 'pyarrow')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

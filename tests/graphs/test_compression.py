@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def segment_sets(draw: st.DrawFn) -> tuple[Ints, Ints, int]:
             nodes = [*inner, inner[0]]  # an isolated ring
         else:
             nodes = [draw(st.integers(0, num_junctions - 1)), *inner, draw(st.integers(0, num_junctions - 1))]
-        steps = list(zip(nodes[:-1], nodes[1:], strict=True))
+        steps = list(pairwise(nodes))
         pairs += steps + ([(b, a) for a, b in steps] if both else [])
     order = draw(st.permutations(range(len(pairs))))
     columns = np.array([pairs[place] for place in order], np.int32)
@@ -46,7 +47,7 @@ def test_join_equals_naive_walk(case: tuple[Ints, Ints, int], seed: int) -> None
     stops = topological_breakpoints(tail, head, num_nodes)
     stops |= np.random.default_rng(seed).random(num_nodes) < 0.2
     chains = join_chains(tail, head, stops)
-    got = {tuple(chains.segment[a:b].tolist()) for a, b in zip(chains.first[:-1], chains.first[1:], strict=True)}
+    got = {tuple(chains.segment[a:b].tolist()) for a, b in pairwise(chains.first)}
     assert got == oracles.join_naively(tail.tolist(), head.tolist(), set(np.flatnonzero(stops).tolist()))
 
 
@@ -83,10 +84,7 @@ def test_both_directions_break_at_the_same_nodes(case: tuple[Ints, Ints, int]) -
     tail, head, num_nodes = case
     tail, head = np.concatenate([tail, head]), np.concatenate([head, tail])  # all roads two-way
     chains = join_chains(tail, head, topological_breakpoints(tail, head, num_nodes))
-    paths = [
-        tuple([*tail[chains.segment[a:b]].tolist(), int(head[chains.segment[b - 1]])])
-        for a, b in zip(chains.first[:-1], chains.first[1:], strict=True)
-    ]
+    paths = [(*tail[chains.segment[a:b]].tolist(), int(head[chains.segment[b - 1]])) for a, b in pairwise(chains.first)]
     assert sorted(paths) == sorted(path[::-1] for path in paths)
 
 
@@ -188,4 +186,4 @@ def test_ids_do_not_depend_on_order_or_surroundings(tmp_path: Path) -> None:
 def _nodes(network: RoadNetwork) -> list[list[int]]:
     shapes = network.shapes
     assert shapes is not None
-    return [shapes.osm_node[a:b].tolist() for a, b in zip(shapes.first_point[:-1], shapes.first_point[1:], strict=True)]
+    return [shapes.osm_node[a:b].tolist() for a, b in pairwise(shapes.first_point)]

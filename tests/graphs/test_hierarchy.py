@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,11 +14,14 @@ import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trodden.core import errors
-from trodden.graphs import cch_engine, hierarchy
+from trodden.graphs import cch_engine
+from trodden.graphs.costs import fastest_costs
 from trodden.graphs.edge_costs import LARGEST_SUM, EdgeCosts, longest_path_bound, quantise
 from trodden.graphs.hierarchy import build_hierarchy
-from trodden.graphs.shortest_paths import costs_from, turn_matrix
+from trodden.graphs.reading import read_roads
+from trodden.graphs.shortest_paths import costs_from
 from trodden.graphs.turns import TurnGraph
+from trodden.routing.unreachable import edge_middles
 
 ENGINES = ["cch", "scipy"]
 
@@ -28,7 +32,7 @@ def integer_costs(turns, costs):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=30, deadline=None)
-@given(strategies.networks_with_costs())
+@given(strategies.networks_with_costs(sizes=strategies.SIZES[:4]))
 def test_every_pair_equals_dijkstra(engine, case):
     network, cost = case
     turns = network.turns
@@ -250,8 +254,8 @@ def test_metrics_come_and_go_while_threads_ask(recwarn):
     current = [built.customise(quantise(turns, np.full(turns.num_turns, 1.0)))]
     hops = current[0].path([(0, 0)], [(70, 0)]).turns.size
     wrong, stop, unraisable = [], threading.Event(), []
-    hook = __import__("sys").unraisablehook
-    __import__("sys").unraisablehook = lambda event: unraisable.append(str(event.exc_value))
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda event: unraisable.append(str(event.exc_value))
 
     def ask():
         while not stop.is_set():
@@ -262,7 +266,7 @@ def test_metrics_come_and_go_while_threads_ask(recwarn):
     try:
         for thread in threads:
             thread.start()
-        for swap in range(60):
+        for swap in range(30):
             current[0] = built.customise(quantise(turns, np.full(turns.num_turns, 1.0 + swap)))
             gc.collect()
     finally:
@@ -270,7 +274,7 @@ def test_metrics_come_and_go_while_threads_ask(recwarn):
         for thread in threads:
             thread.join()
         gc.collect()
-        __import__("sys").unraisablehook = hook
+        sys.unraisablehook = hook
     assert not wrong
     assert not unraisable
     assert len(cch_engine._THREAD.queries) <= cch_engine._QUERIES_PER_THREAD
@@ -284,29 +288,37 @@ def test_earlier_metrics_stay_valid():
     assert first.path([(0, 0)], [(2, 0)]).cost == 3
 
 
-@pytest.mark.slow
-@pytest.mark.real_data
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["portland.osm.pbf", "porto.osm.pbf"])
-def test_real_turn_graphs_equal_scipy_on_ten_thousand_pairs(data_folder, name):
-    from trodden.graphs.costs import fastest_costs
-    from trodden.graphs.reading import read_roads
-    from trodden.routing.unreachable import edge_middles
-
-    network = read_roads(data_folder / "osm" / name)
+def equals_scipy(network, num_origins, num_destinations):
+    """Costs of all pairs equal SciPy's, and every path is permitted and costs what it says; how many there were."""
     turns = network.turns
     costs = quantise(turns, fastest_costs(network)[0])
     metric = build_hierarchy(turns, edge_middles(network), engine="cch").customise(costs)
     random = np.random.default_rng(1)
-    origins, destinations = random.choice(turns.num_edges, (2, 100), replace=False).astype(np.int32)
-    scipy_costs = hierarchy.ScipyTopology(turns).customise(costs)
-    matrix = turn_matrix(turns, costs.value.astype(float))
-    assert scipy_costs._matrix.shape == matrix.shape
+    origins = random.choice(turns.num_edges, num_origins, replace=False).astype(np.int32)
+    destinations = random.choice(turns.num_edges, num_destinations, replace=False).astype(np.int32)
     want = costs_from(turns, costs.value.astype(float), origins)[:, destinations]
+    want[np.isinf(want)] = -1
     for row, origin in enumerate(origins.tolist()):
+        np.testing.assert_array_equal(metric.distances([(origin, 0)], destinations), want[row])
         for column, destination in enumerate(destinations.tolist()):
             path = metric.path([(origin, 0)], [(destination, 0)])
-            assert path.cost == (want[row, column] if np.isfinite(want[row, column]) else -1)
+            assert path.cost == want[row, column]
             if path.is_reachable:
+                assert (path.states[0], path.states[-1]) == (origin, destination)
                 assert costs.value[path.turns].sum() == path.cost
                 assert (turns.to_edge[path.turns[:-1]] == turns.from_edge[path.turns[1:]]).all()
+    return want.size
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["osm/portland.osm.pbf", "borlange"])
+def test_real_turn_graphs_equal_scipy_with_and_without_coordinates(data_folder, name):
+    assert equals_scipy(read_roads(data_folder / name), 100, 100) == 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["heidelberg.osm.pbf", "porto.osm.pbf"])
+def test_fifty_thousand_pairs_equal_scipy(data_folder, name):
+    assert equals_scipy(read_roads(data_folder / "osm" / name), 100, 500) == 50_000

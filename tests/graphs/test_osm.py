@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ascii_map import edges_of, town, turns_of
+from osm_files import convert, node, way, write
 from trodden.graphs.export import route_nodes, to_networkx
 from trodden.graphs.reading import format_report, read_roads
+from trodden.graphs.stable_ids import stable_ids
 
 CROSS = """
   a
@@ -21,33 +24,11 @@ b-c-d
 """
 
 
-def osm(*items: str) -> str:
-    return "<?xml version='1.0'?><osm version='0.6'>" + "".join(items) + "</osm>"
-
-
-def node(number: int, latitude: float = 41.0, longitude: float | None = None) -> str:
-    longitude = -8.0 + number * 0.001 if longitude is None else longitude
-    return f'<node id="{number}" version="1" lat="{latitude}" lon="{longitude}"/>'
-
-
-def way(number: int, refs: list[int], **tags: str) -> str:
-    tags = {"highway": "residential", **tags}
-    inner = "".join(f'<nd ref="{ref}"/>' for ref in refs)
-    inner += "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
-    return f'<way id="{number}" version="1">{inner}</way>'
-
-
-def write(folder: Path, *items: str) -> Path:
-    path = folder / "made.osm"
-    path.write_text(osm(*items), encoding="utf-8")
-    return path
-
-
 def node_lists(path: Path, **options: object) -> list[list[int]]:
     shapes = read_roads(path, **options).shapes  # type: ignore[arg-type]
     assert shapes is not None
     first = shapes.first_point
-    return sorted(shapes.osm_node[a:b].tolist() for a, b in zip(first[:-1], first[1:], strict=True))
+    return sorted(shapes.osm_node[a:b].tolist() for a, b in pairwise(first))
 
 
 def test_packed_and_plain_files_agree(tmp_path: Path) -> None:
@@ -63,14 +44,6 @@ def test_packed_and_plain_files_agree(tmp_path: Path) -> None:
         assert network.checksum == want.checksum
         assert turns_of(network) == turns_of(want)
         assert {**network.report, "source": ""} == {**want.report, "source": ""}
-
-
-def convert(source: Path, target: Path) -> None:
-    import osmium
-
-    with osmium.SimpleWriter(str(target)) as writer:
-        for item in osmium.FileProcessor(str(source)):
-            writer.add(item)
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -141,12 +114,23 @@ def test_skipped_ways_are_counted_by_rule(tmp_path: Path) -> None:
 
 
 def test_attributes_of_edges(tmp_path: Path) -> None:
-    tags = {"name": "Rua & Co", "lanes": "2", "toll": "yes", "tunnel": "building_passage", "surface": "asphalt"}
-    path = write(tmp_path, node(1), node(2), way(10, [1, 2], maxspeed="36", oneway="yes", access="yes", **{k: v.replace("&", "&amp;") for k, v in tags.items()}))
+    tags = {"name": "Rua &amp; Co", "lanes": "2", "toll": "yes", "tunnel": "building_passage", "surface": "asphalt"}
+    path = write(
+        tmp_path,
+        node(1),
+        node(2),
+        way(
+            10,
+            [1, 2],
+            maxspeed="36",
+            access="yes",
+            **tags,
+        ),
+    )
     attributes = read_roads(path).attributes
     assert attributes.name is not None
     assert attributes.name.text(0) == "Rua & Co"
-    assert attributes.lanes.tolist() == [2]
+    assert attributes.lanes.tolist() == [2, 2]
     assert (attributes.is_toll[0], attributes.is_tunnel[0], attributes.is_bridge[0]) == (True, True, False)
     assert attributes.surface.text(0) == "asphalt"
     assert attributes.access.text(0) == "yes"
@@ -248,3 +232,17 @@ def test_edges_keep_their_lines(tmp_path: Path) -> None:
     line = network.edge_polyline(0)
     assert line.shape == (3, 2)
     assert (line[:, 0] == pytest.approx(41.0, abs=1e-2)) is True
+
+
+def test_stable_ids_are_unique_and_local() -> None:
+    rows = np.array([[7, 1, 2], [7, 1, 2], [7, 1, 2], [8, 1, 2], [-9, 3, 4]], np.int64)
+    ids, num_moved = stable_ids(*rows.T)
+    assert len(set(ids.tolist())) == 5
+    assert num_moved >= 2
+    assert ((ids >= 0) & (ids < 2**53)).all()
+    alone, _ = stable_ids(*rows[3:].T)
+    assert alone.tolist() == ids[3:].tolist()
+    thrice, _ = stable_ids(*rows[:3].T)
+    assert thrice.tolist() == ids[:3].tolist()
+    shuffled, _ = stable_ids(*rows[::-1].T)
+    assert sorted(shuffled.tolist()) == sorted(ids.tolist())

@@ -8,8 +8,11 @@ import ascii_map
 import numpy as np
 import pytest
 from ascii_map import edges_of, town, turns_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import road_networks
 from trodden.core.errors import ConfigurationError
-from trodden.graphs.moves import candidate_turns
+from trodden.graphs.moves import UTurns, candidate_turns, finish_turns
 from trodden.graphs.reading import read_roads
 from trodden.graphs.road_graph import RoadNetwork
 
@@ -224,9 +227,7 @@ a-b-c-d
     network = read(place, tmp_path)
     kinds = {
         (edges_of_one(network, a), edges_of_one(network, b)): bool(is_uturn)
-        for a, b, is_uturn in zip(
-            network.turns.from_edge, network.turns.to_edge, network.turns.is_uturn, strict=True
-        )
+        for a, b, is_uturn in zip(network.turns.from_edge, network.turns.to_edge, network.turns.is_uturn, strict=True)
     }
     assert kinds[("bc", "cfeb")] is False
     assert kinds[("befc", "cb")] is False
@@ -290,3 +291,25 @@ def test_every_pair_is_a_candidate_and_groups_ascend(tmp_path: Path) -> None:
     ]
     assert list(zip(moves.from_edge.tolist(), moves.to_edge.tolist(), strict=True)) == want
     assert np.array_equal(moves.find(moves.from_edge, moves.to_edge), np.arange(moves.num_turns))
+
+
+@settings(deadline=None)
+@given(road_networks(), st.sampled_from(["dead_ends", "everywhere", "never"]), st.integers(0, 2**32 - 1))
+def test_u_turn_rule_equals_naive(network: RoadNetwork, rule: UTurns, seed: int) -> None:
+    moves = candidate_turns(network.graph, None)
+    banned = np.random.default_rng(seed).random(moves.num_turns) < 0.3
+    turns, report = finish_turns(moves, banned, u_turns=rule, report={})
+    tail, head = network.graph.tail, network.graph.head
+    want = set()
+    for a in range(network.graph.num_edges):
+        follow = [
+            int(b)
+            for b, is_banned in zip(moves.to_edge[moves.from_edge == a], banned[moves.from_edge == a], strict=True)
+            if not is_banned
+        ]
+        back = {b for b in follow if head[b] == tail[a] and tail[a] != head[a]}
+        if rule == "never" or (rule == "dead_ends" and len(back) < len(follow)):
+            follow = [b for b in follow if b not in back]
+        want |= {(a, b) for b in follow}
+    assert set(zip(turns.from_edge.tolist(), turns.to_edge.tolist(), strict=True)) == want
+    assert report["turns"] == turns.num_turns == len(want)
