@@ -58,14 +58,14 @@ $(STAMP): setup.cfg pyproject.toml
 
 .PHONY: demo
 demo: $(STAMP)  ## read a real map, learn, route, draw: writes OUT (default out/demo)
-	$(BIN)/python -m trodden.cli.demo --out "$(OUT)"
+	$(BIN)/python -m trodden.cli.demo --output "$(OUT)"
 
 # $(call needs,NAME,what it is): stop with a sentence where a variable is missing
 needs = @$(if $($(1)),:,$(error make $(MAKECMDGOALS): missing $(1)=$(2)))
 
 .PHONY: train train-variables
 train: train-variables $(STAMP)  ## NETWORK= ROUTES= MODEL= [CONFIG=]: learn from observed routes and write MODEL
-	$(BIN)/python -m trodden train "$(NETWORK)" "$(ROUTES)" --out "$(MODEL)" $(if $(CONFIG),--config "$(CONFIG)")
+	$(BIN)/python -m trodden train "$(NETWORK)" --routes "$(ROUTES)" --output "$(MODEL)" $(if $(CONFIG),--config "$(CONFIG)")
 
 train-variables:
 	$(call needs,NETWORK,<a stored network or a network folder or an .osm.pbf>)
@@ -74,7 +74,7 @@ train-variables:
 
 .PHONY: evaluate evaluate-variables
 evaluate: evaluate-variables $(STAMP)  ## MODEL= ROUTES= [JSON=]: score a model on observed routes, print the table, write it to JSON
-	$(BIN)/python -m trodden evaluate "$(MODEL)" "$(ROUTES)" $(if $(JSON),--json "$(JSON)")
+	$(BIN)/python -m trodden evaluate "$(MODEL)" --routes "$(ROUTES)" $(if $(JSON),--json "$(JSON)")
 
 evaluate-variables:
 	$(call needs,MODEL,<the folder that make train wrote>)

@@ -96,6 +96,7 @@ def run_child(kind: str, path: Path, option: str) -> dict[str, float | int | Non
 
 
 def read_ours(path: Path, join: str) -> dict[str, float | int]:
+    import osmium  # noqa: F401  (imported lazily by the reader; the clock starts after imports, as for osmnx)
     from trodden.graphs.reading import read_roads
 
     begin = time.perf_counter()

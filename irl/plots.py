@@ -87,6 +87,8 @@ def draw_trip_png(
     _draw_ends(axes, view.project(lines[next(iter(lines))][[0, -1]]))
     legend = axes.legend(loc="best", framealpha=0.94, edgecolor="none", fontsize=9.5, handlelength=2.4, borderpad=0.7)
     legend.set_zorder(20)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are names, also with dollar signs in them
     return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
 
 
@@ -134,7 +136,7 @@ def draw_network_png(
     roads.set_capstyle("round")
     axes.add_collection(roads)
     bar = figure.colorbar(roads, ax=axes, shrink=0.6, pad=0.02, aspect=32, extend="both")
-    bar.set_label(label, fontsize=9, color=INK)
+    bar.set_label(label, fontsize=9, color=INK, parse_math=False)
     bar.ax.tick_params(labelsize=8, length=2, colors=INK)
     bar.ax.minorticks_off()
     bar.outline.set_edgecolor("none")
@@ -206,7 +208,7 @@ def _finish(
 ) -> Path:
     """Heading, scale bar, credit; then write."""
     if title:
-        axes.set_title(title, fontsize=12, loc="left", color=INK, pad=8)
+        axes.set_title(title, fontsize=12, loc="left", color=INK, pad=8, parse_math=False)
     if is_simulated:
         axes.set_title("simulated routes", fontsize=9.5, loc="right", color="#b03a2e", pad=8, style="italic")
     _draw_scale_bar(axes, view)

@@ -98,7 +98,8 @@ def write_route_table(path: str | Path, table: RouteTable) -> None:
 
 def _read_csv(path: Path) -> pa.Table:
     # Everything as text first: a route of one edge would otherwise be read as a number, and ids of 16 digits as floats.
-    header = path.open(encoding="utf-8-sig").readline().strip().split(",")
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline().strip().split(",")
     types = {name.strip('"'): pa.string() for name in header}
     return pyarrow.csv.read_csv(
         path, convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False), parse_options=pyarrow.csv.ParseOptions(newlines_in_values=False)

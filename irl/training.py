@@ -288,7 +288,7 @@ def _start(problem: _Problem, config: Config) -> Floats:
 def _violated(problem: _Problem, scaled: Floats, minimum_cost: float) -> Floats:
     """Up to 64 distinct scaled feature rows whose turns cost less than the minimum, the worst first; float64[V, F]."""
     cost = -(problem.features.value @ (scaled / problem.scale))
-    bad = np.flatnonzero(cost < minimum_cost * (1 - 1e-6) - 1e-12)
+    bad = np.flatnonzero(cost < minimum_cost * (1 - 1e-6))
     if not len(bad):
         return np.zeros((0, len(scaled)))
     worst = bad[np.argsort(cost[bad], kind="stable")[:4096]]
@@ -298,7 +298,7 @@ def _violated(problem: _Problem, scaled: Floats, minimum_cost: float) -> Floats:
 
 def _constrained(problem: _Problem, scaled: Floats, cuts: Floats, config: Config, watch: _Watch) -> Floats:
     """SLSQP under ``-cuts @ scaled >= minimum_cost``, from a point that satisfies it."""
-    minimum = config.reward.minimum_cost * (1 + 1e-3)
+    minimum = config.reward.minimum_cost * (1 + 1e-7)
     constraint = {"type": "ineq", "fun": lambda x: -cuts @ x - minimum, "jac": lambda x: -cuts}
     start = _pulled_inside(problem, scaled, cuts, minimum)
     problem._last = None
@@ -328,7 +328,7 @@ def _pulled_inside(problem: _Problem, scaled: Floats, cuts: Floats, minimum: flo
 
 def _active(cuts: Floats, scaled: Floats, minimum_cost: float) -> Floats:
     slack = -cuts @ scaled - minimum_cost
-    return np.asarray(cuts[slack < 1e-6 + 2e-3 * minimum_cost])
+    return np.asarray(cuts[slack < 1e-6 * max(1.0, minimum_cost)])
 
 
 def _kkt_residual(gradient: Floats, cuts: Floats, scaled: Floats, minimum_cost: float) -> float:
@@ -346,7 +346,7 @@ def _estimates(
 ) -> tuple[tuple[Coefficient, ...], int]:
     """Coefficients with standard errors, and how many turns sit at the minimum cost."""
     cost = -(features.value @ coefficients)
-    at_limit = np.flatnonzero(cost < config.reward.minimum_cost * 1.01 + 1e-6)
+    at_limit = np.flatnonzero(cost < config.reward.minimum_cost + 1e-6 * max(1.0, config.reward.minimum_cost))
     active = np.unique(features.value[at_limit] / problem.scale, axis=0)
     if information is None:
         errors, is_identified = np.full(len(coefficients), np.nan), np.ones(len(coefficients), bool)

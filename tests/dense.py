@@ -29,8 +29,17 @@ def dense_values(turns: TurnGraph, reward: np.ndarray, goals: list[int], ending:
     if ending == "arrival":
         matrix[goals] = 0.0
     solution = np.linalg.solve(np.eye(turns.num_edges) - matrix, right)
-    with np.errstate(divide="ignore"):
-        return np.log(np.where(solution > 1e-300, solution, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(can_reach(turns, goals), np.log(solution), -np.inf)
+
+
+def can_reach(turns: TurnGraph, goals: list[int]) -> np.ndarray:
+    """bool[E]: some sequence of turns leads to a goal; a pivoted dense solve leaves 1e-16 instead of 0 where none does."""
+    reached = np.zeros(turns.num_edges, bool)
+    reached[goals] = True
+    for _ in range(turns.num_edges):
+        reached[turns.from_edge[reached[turns.to_edge]]] = True
+    return reached
 
 
 def listed_value(turns: TurnGraph, reward: np.ndarray, origin: int, goals: list[int], ending: str, depth: int) -> float:

@@ -56,11 +56,17 @@ def texts_of(monkeypatch):
 
 def test_a_trip_picture_has_legend_scale_and_says_simulated(network, routes, tmp_path, monkeypatch):
     seen = texts_of(monkeypatch)
-    path = plots.draw_trip_png(network, *routes, tmp_path / "trip.png", title="Trip 1", is_simulated=True)
+    path = plots.draw_trip_png(network, *routes, tmp_path / "trip.png", title="Trip 1 $\\frac$", is_simulated=True)
     assert path.read_bytes().startswith(PNG)
-    assert {"travelled (simulated)", "learned", "fastest <b>", "Trip 1", "simulated routes", "start", "end"} <= set(
-        seen
-    )
+    assert {
+        "travelled (simulated)",
+        "learned",
+        "fastest <b>${x}`",
+        "Trip 1 $\\frac$",
+        "simulated routes",
+        "start",
+        "end",
+    } <= set(seen)
     assert any(re.fullmatch(r"[125]0* m", text) for text in seen)  # the scale bar
     assert "© OpenStreetMap contributors" not in seen  # this network is not from OpenStreetMap
     seen.clear()

@@ -1,0 +1,273 @@
+"""Training: the optimum is one, the stated reward comes back, constraints hold, faults are named."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import optimize
+from strategies import make_grid, make_network
+from trodden.core.config import Config, parse_config
+from trodden.core.errors import (
+    ConfigurationError,
+    InfeasibleRewardError,
+    NoDemonstrationsError,
+    WrongNetworkError,
+)
+from trodden.graphs.reading import read_roads
+from trodden.irl.demonstrations import demonstrations_from_edges, read_demonstrations
+from trodden.irl.evaluation import evaluate
+from trodden.irl.features import make_features
+from trodden.irl.likelihood import log_likelihood, route_log_probabilities
+from trodden.irl.planner import Planner
+from trodden.irl.simulation import simulate
+from trodden.irl.training import fit
+
+TASTE = {"travel_time_min": -3.0, "toll": -0.7, "constant": -1.3}
+FAST = {"baselines": {"budget": 0}}
+
+
+def toll_grid(rows=7, columns=7):
+    """A grid whose edges differ in length and in a user column."""
+    network = make_grid(rows, columns)
+    random = np.random.default_rng(3)
+    length = random.uniform(50, 400, network.graph.num_edges).astype(np.float32)
+    attributes = dataclasses.replace(
+        network.attributes,
+        length_m=length,
+        travel_time_s=length / 8.0,
+        extra={"toll": (random.random(network.graph.num_edges) < 0.3).astype(float)},
+    )
+    return dataclasses.replace(network, attributes=attributes)
+
+
+@pytest.mark.parametrize("ending", ["arrival", "stop"])
+def test_the_stated_reward_is_learned_back(ending):
+    network = toll_grid()
+    routes = simulate(network, 1500, taste=TASTE, seed=7, num_destinations=20, ending=ending)
+    config = parse_config({"reward": {"features": list(TASTE)}, "planner": {"ending": ending}, **FAST}, where="test")
+    model = fit(network, routes, config)
+    assert model.is_simulated
+    for coefficient in model.coefficients:
+        assert coefficient.standard_error is not None
+        assert abs(coefficient.value - TASTE[coefficient.name]) < 3 * coefficient.standard_error, coefficient
+    assert model.summary["kkt_residual"] < 1e-9
+    assert (model.turn_cost > 0).all()
+    assert (model.entry_cost > 0).all()
+
+
+def test_standard_errors_cover_over_seeds():
+    """24 small simulated cities x 3 coefficients: the z-values have unit spread (a bias or a wrong s.e. would show)."""
+    network = toll_grid(5, 5)
+    config = parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="test")
+    z = []
+    for seed in range(24):
+        model = fit(network, simulate(network, 300, taste=TASTE, seed=seed, num_destinations=8), config)
+        z += [(c.value - TASTE[c.name]) / c.standard_error for c in model.coefficients]
+    assert abs(np.mean(z)) < 4 / np.sqrt(len(z))
+    assert 0.75 < np.std(z) < 1.3
+
+
+def test_gradient_of_the_likelihood_equals_finite_differences():
+    network = toll_grid(4, 4)
+    routes = simulate(network, 40, taste=TASTE, seed=1, num_destinations=5)
+    features = make_features(network, tuple(TASTE))
+    planner = Planner(network.turns, Config().planner)
+    batch = routes.batch("arrival")
+    theta = np.array([-2.0, -0.4, -1.5])
+    value, gradient = log_likelihood(planner, features.value @ theta, batch)
+    for column in range(3):
+        step = np.eye(3)[column] * 1e-5
+        high = log_likelihood(planner, features.value @ (theta + step), batch)[0]
+        low = log_likelihood(planner, features.value @ (theta - step), batch)[0]
+        assert features.value[:, column] @ gradient == pytest.approx((high - low) / 2e-5, rel=1e-6)
+    each = route_log_probabilities(planner, features.value @ theta, routes, batch)
+    assert each.sum() == pytest.approx(value, rel=1e-12)
+    assert (each <= 1e-12).all()
+
+
+def test_weights_count_as_repeated_routes():
+    network = toll_grid(4, 4)
+    routes = simulate(network, 60, taste=TASTE, seed=2, num_destinations=6)
+    config = parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="test")
+    doubled = routes.take(np.concatenate([np.arange(60), np.arange(30)]))
+    weighted = dataclasses.replace(routes, weight=np.where(np.arange(60) < 30, 2.0, 1.0))
+    one, two = fit(network, doubled, config), fit(network, weighted, config)
+    np.testing.assert_allclose([c.value for c in one.coefficients], [c.value for c in two.coefficients], rtol=1e-8)
+
+
+def test_routes_and_features_out_of_order_do_not_matter():
+    network = toll_grid(5, 5)
+    routes = simulate(network, 200, taste=TASTE, seed=4, num_destinations=8)
+    shuffled = routes.take(np.random.default_rng(0).permutation(200))
+    one = fit(network, routes, parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="t"))
+    two = fit(network, shuffled, parse_config({"reward": {"features": list(TASTE)[::-1]}, **FAST}, where="t"))
+    for coefficient in one.coefficients:
+        assert two.coefficient(coefficient.name) == pytest.approx(coefficient.value, rel=1e-8)
+
+
+def test_a_resumed_run_reaches_the_same_optimum():
+    network = toll_grid(5, 5)
+    routes = simulate(network, 200, taste=TASTE, seed=4, num_destinations=8)
+    config = parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="test")
+    seen = []
+
+    def stop_at_three(step):
+        seen.append(step.checkpoint)
+        if step.iteration == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(network, routes, config, progress=stop_at_three)
+    assert seen[-1].log_likelihood > seen[0].log_likelihood
+    whole, resumed = fit(network, routes, config), fit(network, routes, config, resume=seen[-1])
+    np.testing.assert_allclose(
+        [c.value for c in resumed.coefficients], [c.value for c in whole.coefficients], rtol=1e-9
+    )
+    assert resumed.summary["iterations"] > 3
+
+
+# ------------------------------------------------------------------------------------------------ constraints
+
+
+def bonus_problem():
+    """Travellers who love scenic edges: the free optimum pays them to drive there, which no shortest path survives."""
+    network = toll_grid(4, 4)
+    random = np.random.default_rng(8)
+    scenic = (random.random(network.graph.num_edges) < 0.25).astype(float)
+    attributes = dataclasses.replace(network.attributes, extra={"scenic": scenic})
+    network = dataclasses.replace(network, attributes=attributes)
+    features = make_features(network, ("travel_time_min", "scenic", "constant"))
+    reward = features.value @ np.array([-0.2, 1.0, -1.6])
+    assert reward.max() < 0
+    routes = simulate(network, 400, taste={"travel_time_min": -0.2, "scenic": 1.0, "constant": -1.6}, seed=3, num_destinations=8)
+    return network, features, routes
+
+
+def test_positivity_binds_only_where_it_must():
+    """With the minimum cost raised to 1.0 the constraint cuts the free optimum off; SciPy's trust-constr agrees."""
+    network, features, routes = bonus_problem()
+    document = {"reward": {"features": list(features.names), "minimum_cost": 1.0}, **FAST}
+    model = fit(network, routes, parse_config(document, where="test"))
+    free = fit(network, routes, parse_config({"reward": {"features": list(features.names)}, **FAST}, where="test"))
+    assert free.summary["constraint_rounds"] == 0
+    assert free.summary["bound_turns"] == 0
+    assert free.turn_cost.min() < 1.0
+    assert model.summary["constraint_rounds"] > 0
+    assert model.summary["bound_turns"] > 0
+    assert model.turn_cost.min() >= 1.0
+    assert model.summary["kkt_residual"] < 1e-3
+    bound = [c for c in model.coefficients if c.standard_error is None]
+    assert bound
+    assert all("constraint" in c.note for c in bound)
+
+    batch, planner = routes.batch("arrival"), Planner(network.turns, Config().planner)
+
+    def loss(theta):
+        value, gradient = log_likelihood(planner, features.value @ theta, batch)
+        return -value / len(routes), -features.value.T @ gradient / len(routes)
+
+    rows = np.unique(features.value, axis=0)
+    rule = optimize.LinearConstraint(-rows, lb=1.0)
+    want = optimize.minimize(loss, [-1.0, -0.5, -2.0], jac=True, method="trust-constr", constraints=[rule], options={"gtol": 1e-8, "maxiter": 3000})
+    assert model.summary["log_likelihood_per_route"] == pytest.approx(-want.fun, abs=2e-3)
+    assert model.summary["log_likelihood"] < free.summary["log_likelihood"]
+
+
+def test_a_step_out_of_the_feasible_set_is_shortened():
+    """Started where the first full step overshoots the radius, training still reaches the optimum."""
+    network = toll_grid(5, 5)
+    routes = simulate(network, 300, taste=TASTE, seed=4, num_destinations=8)
+    base = {"reward": {"features": list(TASTE)}, **FAST}
+    want = fit(network, routes, parse_config(base, where="t"))
+    far = {**base, "training": {"start": {"travel_time_min": -60.0, "toll": -10.0, "constant": -9.0}}}
+    got = fit(network, routes, parse_config(far, where="t"))
+    for coefficient in want.coefficients:
+        assert got.coefficient(coefficient.name) == pytest.approx(coefficient.value, rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ faults
+
+
+def test_features_that_the_data_cannot_tell_apart_are_named():
+    network = toll_grid(5, 5)
+    extra = {**network.attributes.extra, "twice": 2 * network.attributes.extra["toll"], "never": np.zeros(network.graph.num_edges)}
+    network = dataclasses.replace(network, attributes=dataclasses.replace(network.attributes, extra=extra))
+    routes = simulate(network, 300, taste=TASTE, seed=4, num_destinations=8)
+    names = ["travel_time_min", "toll", "twice", "never", "constant"]
+    model = fit(network, routes, parse_config({"reward": {"features": names}, **FAST}, where="t"))
+    errors = {c.name: c for c in model.coefficients}
+    for name in ("toll", "twice", "never"):
+        assert errors[name].standard_error is None
+        assert "do not tell it apart" in errors[name].note
+    for name in ("travel_time_min", "constant"):
+        assert errors[name].standard_error is not None
+    plain = fit(network, routes, parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="t"))
+    assert errors["toll"].value + 2 * errors["twice"].value == pytest.approx(plain.coefficient("toll"), abs=1e-5)
+
+
+def test_an_infeasible_start_names_cycle_and_constant():
+    network = toll_grid(5, 5)
+    routes = simulate(network, 50, taste=TASTE, seed=4, num_destinations=8)
+    document = {"reward": {"features": list(TASTE)}, "training": {"start": {"constant": -0.1}}, **FAST}
+    with pytest.raises(InfeasibleRewardError) as caught:
+        fit(network, routes, parse_config(document, where="t"))
+    assert caught.value.constant > 0
+    assert set(caught.value.cycle) <= set(network.graph.edge_id.tolist())
+
+
+def test_wrong_settings_are_named():
+    network = toll_grid(4, 4)
+    routes = simulate(network, 50, taste=TASTE, seed=4, num_destinations=8)
+    with pytest.raises(ConfigurationError, match="tol1"):
+        fit(network, routes, parse_config({"reward": {"features": ["tol1"]}}, where="t"))
+    with pytest.raises(ConfigurationError, match="tunnel"):
+        fit(network, routes, parse_config({"training": {"start": {"tunnel": -1.0}}}, where="t"))
+    with pytest.raises(ConfigurationError, match=r"planner\.solver.*unknown_key|unknown_key.*planner\.solver"):
+        parse_config({"planner": {"solver": "magic"}, "reward": {"unknown_key": 1}}, where="t")
+    with pytest.raises(WrongNetworkError):
+        fit(dataclasses.replace(network, checksum="1" * 64), routes)
+
+
+def test_routes_impossible_under_arrival_are_skipped_and_counted():
+    network = make_network([0, 1, 1, 2], [1, 2, 0, 1])  # 0 <-> 1 <-> 2
+    there, back = 0, 1
+    routes = demonstrations_from_edges(network, [np.array([0, 2, 3, 1, 0], np.int32)], ["round"])
+    assert len(routes) in (0, 1), (there, back)
+    if len(routes):
+        with pytest.raises(NoDemonstrationsError, match="passes_destination"):
+            fit(network, routes)
+
+
+# ------------------------------------------------------------------------------------------------ real data
+
+
+@pytest.mark.real_data
+def test_borlange_reproduces_the_published_recursive_logit(data_folder):
+    """Fosgerau, Frejinger & Karlström (2013): -2.494, -0.933, -0.411, -4.459."""
+    network = read_roads(data_folder / "borlange")
+    routes = read_demonstrations(data_folder / "borlange" / "routes.csv", network)
+    names = ["travel_time_min", "is_left", "constant", "is_uturn"]
+    config = parse_config({"reward": {"features": names}, "planner": {"ending": "stop"}, **FAST}, where="t")
+    model = fit(network, routes, config)
+    want = {"travel_time_min": -2.4941, "is_left": -0.9331, "constant": -0.4111, "is_uturn": -4.4588}
+    errors = {"travel_time_min": 0.0644, "is_left": 0.0263, "constant": 0.0103, "is_uturn": 0.1128}
+    for coefficient in model.coefficients:
+        assert coefficient.value == pytest.approx(want[coefficient.name], abs=1e-3)
+        assert coefficient.standard_error == pytest.approx(errors[coefficient.name], abs=1e-4)
+    assert model.summary["log_likelihood"] == pytest.approx(-6302.93, abs=0.02)
+
+
+@pytest.mark.real_data
+def test_shanghai_linear_reward_on_held_out_taxi_routes(data_folder):
+    network = read_roads(data_folder / "shanghai")
+    routes = read_demonstrations(data_folder / "shanghai" / "train.csv", network)
+    names = ["length_km", "is_left", "is_right", "is_uturn", "constant", "class:*"]
+    model = fit(network, routes, parse_config({"reward": {"features": names}, **FAST}, where="t"))
+    result = evaluate(model, read_demonstrations(data_folder / "shanghai" / "test.csv", network))
+    assert result.num_routes == 4893
+    assert result.models["learned"].exact >= 0.41
+    assert -result.models["learned"].nll_per_route >= -4.50
+    assert result.models["shortest"].exact == pytest.approx(0.312, abs=0.002)
+    assert result.models["shortest"].nll_per_route is None
