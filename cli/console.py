@@ -68,13 +68,22 @@ def say(text: str = "") -> None:
 @contextmanager
 def progress_bar(what: str, total: float | None) -> Iterator[Callable[[float, str], None]]:
     """A progress bar on standard error; yields ``update(completed, note)``. Silent where that is no terminal."""
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}")]
+    columns = [
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    ]
     with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total, note="")
         yield lambda completed, note="": bar.update(task, completed=completed, note=note)
 
 
-def coefficient_table(coefficients: tuple[Coefficient, ...], *, stated: dict[str, float] | None = None, title: str = "") -> Table:
+def coefficient_table(
+    coefficients: tuple[Coefficient, ...], *, stated: dict[str, float] | None = None, title: str = ""
+) -> Table:
     """Coefficients with standard errors, beside the stated values of a simulation where there are any."""
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for name in ("feature", "coefficient", "std. error", "t"):
@@ -104,10 +113,15 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
         out.print(coefficient_table(model.coefficients, stated=stated))
     else:
         for region in model.regions:
-            say(f"region {region.region}: {region.num_edges} edges, {region.num_routes} {word}" + (f" ({region.note})" if region.note else ""))
+            say(
+                f"region {region.region}: {region.num_edges} edges, {region.num_routes} {word}"
+                + (f" ({region.note})" if region.note else "")
+            )
             out.print(coefficient_table(region.coefficients, stated=stated))
     if "num_crossing" in summary:
-        say(f"{summary['num_crossing']} trips cross a border and taught no region; {summary['raised_turns']} turns were raised to the minimum cost")
+        say(
+            f"{summary['num_crossing']} trips cross a border and taught no region; {summary['raised_turns']} turns were raised to the minimum cost"
+        )
     if "solver" in summary:
         say(
             f"log-likelihood {summary['log_likelihood']:.3f} ({summary['log_likelihood_per_route']:.4f} per route), "
@@ -125,7 +139,11 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _skipped(skipped: dict[str, int]) -> str:
-    return f"; {sum(skipped.values())} skipped: " + ", ".join(f"{n} {reason}" for reason, n in skipped.items()) if skipped else ""
+    return (
+        f"; {sum(skipped.values())} skipped: " + ", ".join(f"{n} {reason}" for reason, n in skipped.items())
+        if skipped
+        else ""
+    )
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:

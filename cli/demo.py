@@ -38,7 +38,9 @@ TASTE = {
 
 @guarded
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder for everything that the demo makes")] = Path("out/demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder for everything that the demo makes")] = Path(
+        "out/demo"
+    ),
     num_routes: Annotated[int, typer.Option("--num-routes", "-n", min=20, help="simulated trips")] = 2000,
     seed: Annotated[int, typer.Option(help="same seed, same demo")] = 0,
 ) -> None:
@@ -46,10 +48,14 @@ def demo(
     started = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
     helsinki = read_roads(helsinki_path())
-    say(f"1  Helsinki's extract, read by our own reader: {helsinki.graph.num_nodes} nodes, {helsinki.graph.num_edges} edges, {helsinki.turns.num_turns} turns")
+    say(
+        f"1  Helsinki's extract, read by our own reader: {helsinki.graph.num_nodes} nodes, {helsinki.graph.num_edges} edges, {helsinki.turns.num_turns} turns"
+    )
     roads = read_coquimbo()
     save_network(roads, output / "network")
-    say(f"   La Serena and Coquimbo: {roads.graph.num_nodes} nodes, {roads.graph.num_edges} edges, {roads.turns.num_turns} turns")
+    say(
+        f"   La Serena and Coquimbo: {roads.graph.num_nodes} nodes, {roads.graph.num_edges} edges, {roads.turns.num_turns} turns"
+    )
     with progress_bar("simulating", None):
         routes = simulate(roads, num_routes, taste=TASTE, seed=seed, num_destinations=50, min_km=0.5, max_km=3.0)
     training, held_out = routes.split_by_route(0.3, seed)
@@ -75,7 +81,9 @@ def demo(
     one, four = result.models["learned"], other.models["learned"]
     say("\n5  Four regions on Ray, an expert each, merged into one model:")
     say(f"   {regional.summary['num_crossing']} of {len(training)} trips cross a border and taught no region")
-    say(f"   exact match {four.exact:.4f} [{four.exact_interval[0]:.4f}, {four.exact_interval[1]:.4f}], one region {one.exact:.4f} [{one.exact_interval[0]:.4f}, {one.exact_interval[1]:.4f}]")
+    say(
+        f"   exact match {four.exact:.4f} [{four.exact_interval[0]:.4f}, {four.exact_interval[1]:.4f}], one region {one.exact:.4f} [{one.exact_interval[0]:.4f}, {one.exact_interval[1]:.4f}]"
+    )
 
     row = choose_trip(model, held_out)
     graph = roads.graph
@@ -85,11 +93,15 @@ def demo(
     write_geojson(found, output / "route.geojson")
     across = Router(regional).route(*(f"edge:{int(graph.edge_id[edge])}" for edge in ends))
     say("\n6  A held-out trip that the learned reward gets right and the fastest route does not:")
-    say(f"   {held_out.route_id[row]}: {len(found.edges)} edges, {found.length_m / 1000:.2f} km, log-probability {found.log_probability:.2f}")
+    say(
+        f"   {held_out.route_id[row]}: {len(found.edges)} edges, {found.length_m / 1000:.2f} km, log-probability {found.log_probability:.2f}"
+    )
     say(f"   the regional model's route shares {np.isin(across.edges, found.edges).mean():.0%} of its edges with it")
     draw_trip(model, held_out, output, route_id=held_out.route_id[row])
     draw_model(model, output)
-    say(f"\nIn {output}: model, model_regions, network, evaluation.txt, evaluation.json, route.geojson, trip.html, trip.png, network.png")
+    say(
+        f"\nIn {output}: model, model_regions, network, evaluation.txt, evaluation.json, route.geojson, trip.html, trip.png, network.png"
+    )
     say(f"Roads: {HELSINKI_CREDIT}; {COQUIMBO_CREDIT}. Trips: simulated.  {time.perf_counter() - started:.0f} s")
 
 

@@ -67,9 +67,17 @@ def _main(
 @app.command()
 @guarded
 def build(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="an .osm.pbf, .osm, .osm.gz or .osm.bz2 extract, or a network folder (links.csv, ...)")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="an .osm.pbf, .osm, .osm.gz or .osm.bz2 extract, or a network folder (links.csv, ...)",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="where to write the network")],
-    join: Annotated[Join, typer.Option(help="join chains of edges where attributes agree, everywhere, or nowhere")] = Join.attributes,
+    join: Annotated[
+        Join, typer.Option(help="join chains of edges where attributes agree, everywhere, or nowhere")
+    ] = Join.attributes,
     u_turns: Annotated[UTurns, typer.Option(help="where turning back is possible")] = UTurns.dead_ends,
     service: Annotated[bool, typer.Option("--service", help="keep highway=service ways")] = False,
 ) -> None:
@@ -78,7 +86,13 @@ def build(
     from ..graphs.store import save_network
 
     with progress_bar("reading roads", None) as update:
-        network = read_roads(source, join=join.value, u_turns=u_turns.value, include_service=service, progress=lambda text: update(0, text))
+        network = read_roads(
+            source,
+            join=join.value,
+            u_turns=u_turns.value,
+            include_service=service,
+            progress=lambda text: update(0, text),
+        )
     save_network(network, output)
     say(format_report(network))
 
@@ -90,7 +104,9 @@ def simulate(
     output: Annotated[Path, typer.Option("--output", "-o", help="where to write the routes: .parquet or .csv")],
     num_routes: Annotated[int, typer.Option("--num-routes", "-n", min=1, help="routes to draw")] = 1000,
     seed: Annotated[int, typer.Option(help="same seed, same routes")] = 0,
-    taste: Annotated[str, typer.Option(help="stated reward as name=value,name=value; default: a plausible driver")] = "",
+    taste: Annotated[
+        str, typer.Option(help="stated reward as name=value,name=value; default: a plausible driver")
+    ] = "",
     destinations: Annotated[int, typer.Option(min=1, help="distinct destinations; each costs a solve")] = 50,
     min_km: Annotated[float, typer.Option(min=0.0, help="least crow distance of a trip")] = 0.0,
     max_km: Annotated[float | None, typer.Option(help="largest crow distance of a trip")] = None,
@@ -111,11 +127,21 @@ def simulate(
             update(done, "")
 
         routes = simulate(
-            roads, num_routes, taste=wanted, seed=seed, num_destinations=destinations, min_km=min_km, max_km=max_km, ending=ending.value, progress=advance
+            roads,
+            num_routes,
+            taste=wanted,
+            seed=seed,
+            num_destinations=destinations,
+            min_km=min_km,
+            max_km=max_km,
+            ending=ending.value,
+            progress=advance,
         )
     routes.write(output)
     stated = ", ".join(f"{name} {value:g}" for name, value in wanted.items())
-    say(f"{len(routes)} simulated routes with {len(routes.edge) / max(len(routes), 1):.1f} edges on average, seed {seed}, in {output}")
+    say(
+        f"{len(routes)} simulated routes with {len(routes.edge) / max(len(routes), 1):.1f} edges on average, seed {seed}, in {output}"
+    )
     say(f"stated reward: {stated}")
 
 
@@ -148,7 +174,13 @@ def train(
 
         with progress_bar(f"training {regions} regions on Ray", regions) as update:
             model = fit_regions(
-                roads, demonstrations, settings, num_regions=regions, num_workers=workers, address=ray, progress=lambda done, total: update(done, "")
+                roads,
+                demonstrations,
+                settings,
+                num_regions=regions,
+                num_workers=workers,
+                address=ray,
+                progress=lambda done, total: update(done, ""),
             )
     else:
         from .training_run import train_with_checkpoints
@@ -209,9 +241,14 @@ def route(
     found = router.route(origin, destination, metric=metric)
     time = f", {found.travel_time_s / 60:.1f} min" if found.travel_time_s is not None else ""
     unit = {"learned": "", "shortest": " m"}.get(metric, " s")
-    say(f"{metric} route from {origin} to {destination}: {len(found.edges)} edges, {found.length_m / 1000:.3f} km{time}, cost {found.cost:.4f}{unit}")
+    say(
+        f"{metric} route from {origin} to {destination}: {len(found.edges)} edges, {found.length_m / 1000:.3f} km{time}, cost {found.cost:.4f}{unit}"
+    )
     if metric == "learned":
-        say(f"log-probability {found.log_probability:.4f}" + (" under a reward learned from simulated routes" if learned.is_simulated else ""))
+        say(
+            f"log-probability {found.log_probability:.4f}"
+            + (" under a reward learned from simulated routes" if learned.is_simulated else "")
+        )
     for role, snap in (("origin", found.origin_snap), ("destination", found.destination_snap)):
         if snap is not None:
             say(f"{role} snapped over {snap.distance_m:.0f} m to edge {int(learned.network.graph.edge_id[snap.edge])}")
@@ -225,9 +262,16 @@ def route(
 @guarded
 def draw(
     model: ModelPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder for trip.html, trip.png and network.png")] = Path("map"),
-    routes: Annotated[Path | None, typer.Option("--routes", help="held-out routes; the trip drawn is one of them")] = None,
-    route_id: Annotated[str | None, typer.Option(help="which route; default: one that the learned reward gets right and fastest does not")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="folder for trip.html, trip.png and network.png")
+    ] = Path("map"),
+    routes: Annotated[
+        Path | None, typer.Option("--routes", help="held-out routes; the trip drawn is one of them")
+    ] = None,
+    route_id: Annotated[
+        str | None,
+        typer.Option(help="which route; default: one that the learned reward gets right and fastest does not"),
+    ] = None,
 ) -> None:
     """Draw a held-out trip (travelled, learned, fastest) and the network coloured by learned cost per metre."""
     from ..irl.checkpoints import load_model
@@ -255,7 +299,13 @@ def doctor() -> None:
     for title in ("", "what", "found", "needed for", "how to mend"):
         table.add_column(title)
     for check in checks:
-        table.add_row("ok" if check.ok else "--", check.name, check.found or "missing", check.needed_for, "" if check.ok else check.mend)
+        table.add_row(
+            "ok" if check.ok else "--",
+            check.name,
+            check.found or "missing",
+            check.needed_for,
+            "" if check.ok else check.mend,
+        )
     out.print(table)
     missing = sum(not check.ok for check in checks)
     say("everything is there" if not missing else f"{missing} of {len(checks)} checks want attention")
@@ -277,5 +327,3 @@ def _parse_taste(text: str) -> dict[str, float]:
 def run() -> None:
     """Entry point of the console script."""
     app(prog_name="trodden")
-
-

@@ -19,7 +19,9 @@ def draw_model(model: LearnedModel, folder: Path) -> Path:
     """``network.png``: every edge coloured by its learned cost per metre."""
     folder.mkdir(parents=True, exist_ok=True)
     title = "Learned cost per metre"
-    return draw_network_png(model.network, cost_per_metre(model), folder / "network.png", title=title, is_simulated=model.is_simulated)
+    return draw_network_png(
+        model.network, cost_per_metre(model), folder / "network.png", title=title, is_simulated=model.is_simulated
+    )
 
 
 def cost_per_metre(model: LearnedModel) -> Floats:
@@ -39,7 +41,9 @@ def choose_trip(model: LearnedModel, routes: Demonstrations) -> int:
     return int(np.argmax(np.where(is_telling, length, length - length.max() - 1)))
 
 
-def draw_trip(model: LearnedModel, demonstrations: Demonstrations, folder: Path, *, route_id: str | None = None) -> list[Path]:
+def draw_trip(
+    model: LearnedModel, demonstrations: Demonstrations, folder: Path, *, route_id: str | None = None
+) -> list[Path]:
     """``trip.html`` and ``trip.png`` of one held-out trip: travelled, learned, fastest."""
     routes = demonstrations.for_ending(model.ending)
     if route_id is None:
@@ -47,14 +51,26 @@ def draw_trip(model: LearnedModel, demonstrations: Demonstrations, folder: Path,
     elif route_id in routes.route_id:
         row = routes.route_id.index(route_id)
     else:
-        raise UnknownIdError(kind="usable route", identifier=route_id, remedy=f"{routes.source} has {len(routes)} usable routes")
+        raise UnknownIdError(
+            kind="usable route", identifier=route_id, remedy=f"{routes.source} has {len(routes)} usable routes"
+        )
     trip = routes.take(np.array([row]))
     predictor = TripPredictor(model.network, trip, model.ending)
-    lines = {"learned": predictor.predict(model.turn_cost)[0], "fastest": predictor.predict(model.baseline_costs["fastest"])[0]}
+    lines = {
+        "learned": predictor.predict(model.turn_cost)[0],
+        "fastest": predictor.predict(model.baseline_costs["fastest"])[0],
+    }
     is_simulated = routes.is_simulated or model.is_simulated
     title = f"Held-out trip {routes.route_id[row]}"
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        draw(model.network, trip.route(0).tolist(), {name: edges.tolist() for name, edges in lines.items()}, folder / file, title=title, is_simulated=is_simulated)
+        draw(
+            model.network,
+            trip.route(0).tolist(),
+            {name: edges.tolist() for name, edges in lines.items()},
+            folder / file,
+            title=title,
+            is_simulated=is_simulated,
+        )
         for draw, file in ((draw_trip_map, "trip.html"), (draw_trip_png, "trip.png"))
     ]

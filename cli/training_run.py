@@ -58,7 +58,9 @@ def train_with_checkpoints(
                 saved = f"iteration {latest.iteration} is saved in {path}; the same command with --resume goes on from there"
             is_interrupt = isinstance(stop, KeyboardInterrupt)
             raise InterruptedRunError(
-                signal_name="SIGINT" if is_interrupt else "SIGTERM", saved=saved, exit_code=INTERRUPTED if is_interrupt else TERMINATED
+                signal_name="SIGINT" if is_interrupt else "SIGTERM",
+                saved=saved,
+                exit_code=INTERRUPTED if is_interrupt else TERMINATED,
             ) from None
     shutil.rmtree(path, ignore_errors=True)
     return model

@@ -124,7 +124,7 @@ class InfeasibleRewardError(TroddenError, ArithmeticError):
     def __init__(self, *, radius: float, cycle: list[int], constant: float, ending: str):
         self.radius, self.cycle, self.constant, self.ending = radius, cycle, constant, ending
         super().__init__(
-            f"values diverge under this reward (spectral radius {radius:.6g}, must be below 1 for the ending {ending!r}); "
+            f"values diverge under this reward (spectral radius {radius:.6g}, must be below 1 for {ending!r}); "
             f"the heaviest cycle runs over edges {cycle}; a further cost of at least {constant:.6g} per edge mends it "
             "(or start from a larger constant)"
         )
@@ -136,8 +136,8 @@ class NotConvergedError(TroddenError, ArithmeticError):
     def __init__(self, *, residual: float, tolerance: float, num_sweeps: int):
         self.residual, self.tolerance, self.num_sweeps = residual, tolerance, num_sweeps
         super().__init__(
-            f"residual {residual:.3g} > tolerance {tolerance:.3g} after {num_sweeps} sweeps; raise max_sweeps, or check "
-            "that every cycle costs something"
+            f"residual {residual:.3g} > tolerance {tolerance:.3g} after {num_sweeps} sweeps; raise max_sweeps, "
+            "or check that every cycle costs something"
         )
 
 
@@ -158,8 +158,8 @@ class NonPositiveCostError(TroddenError, ValueError):
     def __init__(self, *, num_turns: int, from_edge: int, to_edge: int, cost: float):
         self.num_turns, self.from_edge, self.to_edge, self.cost = num_turns, from_edge, to_edge, cost
         super().__init__(
-            f"{num_turns} turns have a cost that is not a positive number; the worst, from edge {from_edge} to edge {to_edge}, costs "
-            f"{cost:.6g}; shortest paths need positive finite costs: train with positivity (the default)"
+            f"{num_turns} turns have a cost that is not a positive number; the worst, from edge {from_edge} "
+            f"to edge {to_edge}, costs {cost:.6g}; shortest paths need positive finite costs: train with positivity (the default)"
         )
 
 
@@ -169,8 +169,8 @@ class CostOverflowError(TroddenError, OverflowError):
     def __init__(self, *, quantum: float, smallest_quantum: float, longest_path: float):
         self.quantum, self.smallest_quantum, self.longest_path = quantum, smallest_quantum, longest_path
         super().__init__(
-            f"with a quantum of {quantum:.3g} a path cost of up to {longest_path:.6g} would overflow 31 bits; use a quantum of "
-            f"at least {smallest_quantum:.3g}, or leave it to be chosen"
+            f"with a quantum of {quantum:.3g} a path cost of up to {longest_path:.6g} would overflow 31 bits; "
+            f"use a quantum of at least {smallest_quantum:.3g}, or leave it to be chosen"
         )
 
 
@@ -214,7 +214,8 @@ class OffMapError(TroddenError, LookupError):
         self.point, self.distance_m, self.limit_m, self.hint, self.index = point, distance_m, limit_m, hint, index
         row = "" if index is None else f"row {index}: "
         super().__init__(
-            f"{row}{point} is {distance_m:.0f} m from the nearest road of the main network (limit {limit_m:.0f} m). {hint}"
+            f"{row}{point} is {distance_m:.0f} m from the nearest road of the main network "
+            f"(limit {limit_m:.0f} m). {hint}"
         )
 
 

@@ -29,7 +29,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class StoredFolder:
-    """A verified folder, opened: ``arrays`` by name, ``document`` as written, ``folders`` the paths of inner folders."""
+    """A verified folder, opened: ``arrays`` by name, ``document`` as written, paths of inner ``folders``."""
 
     path: Path
     document: dict[str, Any]

@@ -105,12 +105,20 @@ def _expert_config(config: Config, features: Features) -> Config:
 
 
 def _run(
-    shards: list[Shard], config: Config, num_workers: int | None, address: str, progress: Callable[[int, int], None] | None
+    shards: list[Shard],
+    config: Config,
+    num_workers: int | None,
+    address: str,
+    progress: Callable[[int, int], None] | None,
 ) -> list[Outcome]:
     """Outcomes in the order of the shards, whatever order they finish in."""
     with _ray_session(address, num_workers) as num_cpus:
         if num_workers is not None and num_workers > num_cpus:
-            raise ResourceError(asked=f"{num_workers} workers", available=f"{num_cpus} CPUs", remedy="ask for fewer workers, or give Ray more CPUs")
+            raise ResourceError(
+                asked=f"{num_workers} workers",
+                available=f"{num_cpus} CPUs",
+                remedy="ask for fewer workers, or give Ray more CPUs",
+            )
         workers = num_workers or num_cpus
         share = 1.0 if len(shards) <= workers else workers / len(shards)
         stored = ray.put(config)
@@ -141,13 +149,19 @@ def _ray_session(address: str, num_workers: int | None) -> Iterator[int]:
     if address == "local":
         count = os.cpu_count() or 1
         if num_workers is not None and num_workers > count:
-            raise ResourceError(asked=f"{num_workers} workers", available=f"{count} CPUs", remedy="ask for fewer workers")
+            raise ResourceError(
+                asked=f"{num_workers} workers", available=f"{count} CPUs", remedy="ask for fewer workers"
+            )
         ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     else:
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except ConnectionError as error:
-            raise ResourceError(asked=f"a Ray cluster at {address!r}", available="none that answers", remedy="start one with `ray start --head`, or use --ray local") from error
+            raise ResourceError(
+                asked=f"a Ray cluster at {address!r}",
+                available="none that answers",
+                remedy="start one with `ray start --head`, or use --ray local",
+            ) from error
     try:
         yield int(ray.cluster_resources().get("CPU", 0))
     finally:
@@ -160,7 +174,9 @@ def _summaries(shards: list[Shard], outcomes: list[Outcome], features: Features)
     table = np.array([[c.value for c in coefficients] for coefficients in learned.values()])
     mean = np.average(table, axis=0, weights=weights)
     note = "no trips inside: the mean of the other regions, weighted by their trips"
-    fallback = tuple(Coefficient(name, float(value), None, note) for name, value in zip(features.names, mean, strict=True))
+    fallback = tuple(
+        Coefficient(name, float(value), None, note) for name, value in zip(features.names, mean, strict=True)
+    )
     return tuple(
         RegionSummary(
             shard.region,

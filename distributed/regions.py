@@ -27,7 +27,12 @@ class Shard:
     def demonstrations(self) -> Demonstrations:
         """The shard's trips, checked against its network."""
         return demonstrations_from_edges(
-            self.network, self.rows, self.route_id, weight=self.weight, source=f"region {self.region}", is_simulated=self.is_simulated
+            self.network,
+            self.rows,
+            self.route_id,
+            weight=self.weight,
+            source=f"region {self.region}",
+            is_simulated=self.is_simulated,
         )
 
 
@@ -40,7 +45,7 @@ def make_shards(network: RoadNetwork, routes: Demonstrations, partition: Partiti
         edges = partition.edges(region)
         position = np.full(network.graph.num_edges, -1, np.int32)
         position[edges] = np.arange(len(edges), dtype=np.int32)
-        mine = np.flatnonzero((home == region) & ~is_crossing)
+        mine = np.flatnonzero((home == region) & ~is_crossing).tolist()
         shards.append(
             Shard(
                 region,

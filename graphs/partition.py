@@ -42,7 +42,9 @@ def bisect(network: RoadNetwork, num_regions: int) -> Partition:
     """
     count = network.graph.num_edges
     if not 1 <= num_regions <= count:
-        raise ConfigurationError(where="regions", problem=f"{num_regions} regions of {count} edges; ask for 1 to {count}")
+        raise ConfigurationError(
+            where="regions", problem=f"{num_regions} regions of {count} edges; ask for 1 to {count}"
+        )
     region = np.zeros(count, np.int32)
     if num_regions > 1:
         latitude, longitude = network.graph.require_coordinates("cutting the map into regions")
@@ -66,7 +68,7 @@ def _cut(edges: Ids, north: Floats, east: Floats, parts: int, label: int, region
 
 
 def sub_network(network: RoadNetwork, edges: Ints) -> RoadNetwork:
-    """Some edges (ascending positions) as a network of their own, without shapes; turns between them are kept. O(E + T)."""
+    """Some edges (ascending positions) and the turns between them as a network of their own, without shapes. O(E + T)."""
     graph, turns = network.graph, network.turns
     new_edge = np.full(graph.num_edges, -1, np.int32)
     new_edge[edges] = np.arange(len(edges), dtype=np.int32)

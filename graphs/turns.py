@@ -65,7 +65,7 @@ class TurnGraph:
         by_size = np.argsort(-np.bincount(labels, minlength=count), kind="stable")
         rank = np.empty(count, np.int32)
         rank[by_size] = np.arange(count, dtype=np.int32)
-        return rank[labels]
+        return np.asarray(rank[labels], np.int32)
 
     @property
     def is_main(self) -> Bools:

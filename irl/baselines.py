@@ -51,7 +51,9 @@ class PenaltySearch:
 def make_penalty_search(network: RoadNetwork) -> PenaltySearch:
     """The search space of a network: four penalties and a factor for each road class but the most frequent."""
     turns = network.turns
-    kinds = np.stack([turns.is_left, turns.is_right, turns.is_uturn, np.ones(turns.num_turns)], axis=1).astype(np.float64)
+    kinds = np.stack([turns.is_left, turns.is_right, turns.is_uturn, np.ones(turns.num_turns)], axis=1).astype(
+        np.float64
+    )
     column = network.attributes.road_class
     levels: list[str] = []
     if column is not None:
@@ -63,7 +65,9 @@ def make_penalty_search(network: RoadNetwork) -> PenaltySearch:
     return PenaltySearch(plain_costs(network)["fastest"], matrix, kinds, names)
 
 
-def tune_baselines(network: RoadNetwork, routes: Demonstrations, config: Config) -> tuple[dict[str, Floats], dict[str, Any]]:
+def tune_baselines(
+    network: RoadNetwork, routes: Demonstrations, config: Config
+) -> tuple[dict[str, Floats], dict[str, Any]]:
     """The costs of all baselines, and what the search found: ``{coefficients, budget, num_routes, exact}``.
 
     The search starts from plain travel time, draws each candidate around the best so far with a step that widens after
@@ -100,5 +104,7 @@ def tune_baselines(network: RoadNetwork, routes: Demonstrations, config: Config)
 
 def _share_matched(predictor: TripPredictor, routes: Demonstrations, turn_cost: Floats) -> float:
     paths = predictor.predict(turn_cost)
-    matches = [np.array_equal(paths[trip], routes.route(row)) for row, trip in enumerate(predictor.trip_of_route.tolist())]
+    matches = [
+        np.array_equal(paths[trip], routes.route(row)) for row, trip in enumerate(predictor.trip_of_route.tolist())
+    ]
     return float(np.average(matches, weights=routes.weight))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from ..core.config import parse_config
 from ..core.errors import StoredFolderError, WrongNetworkError
@@ -30,7 +31,7 @@ def save_model(model: LearnedModel, path: str | Path) -> Path:
     scratch = target.with_name(f".{target.name}.network")
     try:
         network_folder = save_network(model.network, scratch)
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "turn_cost": model.turn_cost,
             "entry_cost": model.entry_cost,
             "training_pairs": model.training_pairs,
@@ -48,8 +49,6 @@ def save_model(model: LearnedModel, path: str | Path) -> Path:
             folders={"network": network_folder},
         )
     finally:
-        import shutil
-
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -81,7 +80,9 @@ def load_model(path: str | Path) -> LearnedModel:
         training_pairs=arrays["training_pairs"],
         summary=document["summary"],
         is_simulated=document["is_simulated"],
-        regions=tuple(RegionSummary(**{**r, "coefficients": _coefficients(r["coefficients"])}) for r in document["regions"]),
+        regions=tuple(
+            RegionSummary(**{**r, "coefficients": _coefficients(r["coefficients"])}) for r in document["regions"]
+        ),
         edge_region=arrays.get("edge_region"),
     )
 
@@ -108,12 +109,18 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> Path:
 def load_checkpoint(path: str | Path, *, network_checksum: str, names: tuple[str, ...]) -> Checkpoint:
     """Read a checkpoint of a run on this network with these features; a typed error where it is of another."""
     stored = read_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION)
-    checkpoint = Checkpoint(**{**stored.document, "names": tuple(stored.document["names"]), "coefficients": stored.arrays["coefficients"]})
+    checkpoint = Checkpoint(
+        **{**stored.document, "names": tuple(stored.document["names"]), "coefficients": stored.arrays["coefficients"]}
+    )
     if checkpoint.network_checksum != network_checksum:
-        raise WrongNetworkError(what=f"the checkpoint {path}", expected=checkpoint.network_checksum, found=network_checksum)
+        raise WrongNetworkError(
+            what=f"the checkpoint {path}", expected=checkpoint.network_checksum, found=network_checksum
+        )
     if checkpoint.names != names:
         raise StoredFolderError(
-            path=path, problem=f"has the features {', '.join(checkpoint.names)}, this run has {', '.join(names)}", remedy="Start without --resume"
+            path=path,
+            problem=f"has the features {', '.join(checkpoint.names)}, this run has {', '.join(names)}",
+            remedy="Start without --resume",
         )
     return checkpoint
 

@@ -1,4 +1,4 @@
-"""Observed routes: read, check against a network, split, write. Skipped routes are counted by reason, never dropped silently."""
+"""Observed routes: read, check against a network, split, write. Skipped ones are counted by reason."""
 
 from __future__ import annotations
 
@@ -112,7 +112,11 @@ class Demonstrations:
         visits = np.bincount(row, self.edge == self.last_edge[row], minlength=len(self))
         bad = np.flatnonzero(visits > 1)
         skipped = tuple(
-            SkippedRoute(self.route_id[r], "passes_destination", f"edge {self._edge_name(self.last_edge[r])} comes {int(visits[r])} times")
+            SkippedRoute(
+                self.route_id[r],
+                "passes_destination",
+                f"edge {self._edge_name(self.last_edge[r])} comes {int(visits[r])} times",
+            )
             for r in bad
         )
         kept = self.take(np.flatnonzero(visits <= 1))
@@ -143,19 +147,25 @@ class Demonstrations:
         """The routes grouped by destination, for the solvers. Call `for_ending` first. O(M + R log R)."""
         keys = destination_key(self.network.graph, self.last_edge, ending)
         pairs, inverse = np.unique(np.stack([keys, self.origin], axis=1), axis=0, return_inverse=True)
-        weight = np.bincount(inverse.reshape(-1), self.weight, minlength=len(pairs))
+        weight = np.bincount(inverse.reshape(-1), self.weight, minlength=len(pairs)).astype(np.float64)
         destination, first = np.unique(pairs[:, 0], return_index=True)
         turn, row = self.turns()
-        observed = np.bincount(turn, self.weight[row], minlength=self.network.turns.num_turns)
+        observed = np.bincount(turn, self.weight[row], minlength=self.network.turns.num_turns).astype(np.float64)
         offsets = np.append(first, len(pairs)).astype(np.int64)
         return TripBatch(
-            make_destinations(self.network.graph, destination, ending), offsets, pairs[:, 1].astype(np.int32), weight, observed
+            make_destinations(self.network.graph, destination, ending),
+            offsets,
+            pairs[:, 1].astype(np.int32),
+            weight,
+            observed,
         )
 
     def pair_keys(self, ending: Ending) -> Ids:
         """int64[R]: one number per (origin edge, destination), comparable between demonstrations of one network."""
         keys = destination_key(self.network.graph, self.last_edge, ending).astype(np.int64)
-        return self.origin.astype(np.int64) * (max(self.network.graph.num_edges, self.network.graph.num_nodes) + 1) + keys
+        return (
+            self.origin.astype(np.int64) * (max(self.network.graph.num_edges, self.network.graph.num_nodes) + 1) + keys
+        )
 
     def split_by_route(self, fraction: float, seed: int = 0) -> tuple[Demonstrations, Demonstrations]:
         """(rest, held out): routes drawn one by one, at least one on each side."""
@@ -206,7 +216,14 @@ def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool 
     else:
         rows, faults = _edges_of_links(table.sequences(path), network)
     result = demonstrations_from_edges(
-        network, rows, table.route_id, weight=table.weight, departure=table.departure, source=str(path), is_simulated=table.is_simulated, faults=faults
+        network,
+        rows,
+        table.route_id,
+        weight=table.weight,
+        departure=table.departure,
+        source=str(path),
+        is_simulated=table.is_simulated,
+        faults=faults,
     )
     if strict and result.skipped:
         worst = result.skipped[0]
@@ -232,9 +249,9 @@ def demonstrations_from_edges(
     edge = np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, np.int32)
     weights = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
     found = dict(faults or {})
-    for row in np.flatnonzero(~(np.isfinite(weights) & (weights > 0))):
-        found.setdefault(int(row), ("bad_weight", f"weight {weights[row]}"))
-    for row, count in enumerate(counts):
+    for row in np.flatnonzero(~(np.isfinite(weights) & (weights > 0))).tolist():
+        found.setdefault(row, ("bad_weight", f"weight {weights[row]}"))
+    for row, count in enumerate(counts.tolist()):
         if count < 2:
             found.setdefault(row, ("empty", "the row is blank") if count == 0 else ("single_edge", "one edge"))
     found = {**_bad_moves(network, edge, first), **found}

@@ -73,7 +73,9 @@ class Evaluation:
         if self.num_unseen:
             lines += _table_lines(self.unseen, self.unseen_comparisons)
         weight = "length" if self.length_unit == "m" else "travel time: this network has no lengths"
-        lines.append(f"exact: same edges; IoU: weighted by {weight}; NLL: nats; [ ] 95 % intervals (bootstrap); p: McNemar")
+        lines.append(
+            f"exact: same edges; IoU: weighted by {weight}; NLL: nats; [ ] 95 % intervals (bootstrap); p: McNemar"
+        )
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -108,13 +110,19 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
 
     def scores(is_row: Bools) -> dict[str, Scores]:
         return {
-            name: _scores(routes, is_row, matched[name], overlap[name], log_probability if name == "learned" else None, seed)
+            name: _scores(
+                routes, is_row, matched[name], overlap[name], log_probability if name == "learned" else None, seed
+            )
             for name in matched
         }
 
     def comparisons(is_row: Bools) -> dict[str, PairedComparison]:
         one, weight = matched["learned"][is_row], routes.weight[is_row]
-        return {name: compare_matches(one, matched[name][is_row], weight, seed=seed) for name in matched if name != "learned"}
+        return {
+            name: compare_matches(one, matched[name][is_row], weight, seed=seed)
+            for name in matched
+            if name != "learned"
+        }
 
     every = np.ones(len(routes), bool)
     some = bool(is_unseen.any())
@@ -183,11 +191,22 @@ def _skipped_text(skipped: dict[str, int]) -> str:
 
 
 def _table_lines(models: dict[str, Scores], comparisons: dict[str, PairedComparison]) -> list[str]:
-    lines = [f"  {'model':<18} {'exact':>7} {'95 % interval':>17} {'IoU':>7} {'NLL/route':>10} {'NLL/turn':>9}  learned minus it"]
+    lines = [
+        f"  {'model':<18} {'exact':>7} {'95 % interval':>17} {'IoU':>7} {'NLL/route':>10} {'NLL/turn':>9}"
+        "  learned minus it"
+    ]
     for name, s in models.items():
-        nll = f"{s.nll_per_route:>10.4f} {s.nll_per_turn:>9.4f}" if s.nll_per_route is not None else f"{'n/a':>10} {'n/a':>9}"
+        nll = (
+            f"{s.nll_per_route:>10.4f} {s.nll_per_turn:>9.4f}"
+            if s.nll_per_route is not None
+            else f"{'n/a':>10} {'n/a':>9}"
+        )
         gap = comparisons.get(name)
-        versus = f"  {gap.difference:+.4f} [{gap.interval[0]:+.4f}, {gap.interval[1]:+.4f}] p={gap.p_value:.2g}" if gap else ""
+        versus = (
+            f"  {gap.difference:+.4f} [{gap.interval[0]:+.4f}, {gap.interval[1]:+.4f}] p={gap.p_value:.2g}"
+            if gap
+            else ""
+        )
         low, high = s.exact_interval
         lines.append(f"  {name:<18} {s.exact:>7.4f} {f'[{low:.4f}, {high:.4f}]':>17} {s.iou:>7.4f} {nll}{versus}")
     return lines

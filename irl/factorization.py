@@ -1,7 +1,7 @@
 """One sparse LU of ``I - M`` serves every destination: values, likelihood and exact gradient. Imports no JAX.
 
-Notation: ``M[i, j] = exp(reward of the turn i -> j)`` and ``G = inv(I - M)``. For *arrival*, ``z_d(s) = G(s, d) / G(d, d)``;
-for *stop*, ``z_d = G 1[edges into d]``; values are ``log z``. Source: Fosgerau, Frejinger & Karlström (2013) for the
+Notation: ``M[i, j] = exp(reward of the turn i -> j)`` and ``G = inv(I - M)``. For *arrival*,
+``z_d(s) = G(s, d) / G(d, d)``; for *stop*, ``z_d = G 1[edges into d]``; values are ``log z``. Source: Fosgerau, Frejinger & Karlström (2013) for the
 linear system; the shared factorisation and its gradient: docs/method.md, "One factorisation".
 """
 
@@ -25,6 +25,7 @@ _BLOCK = 8
 """Right-hand sides solved at a time: Borlänge's 466 take 0.15 s so, 3-9 s as one C-ordered block."""
 _SMALLEST = 1e-280
 """Below this, exponentials have left the range in which their quotients are exact to float64."""
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
@@ -49,7 +50,13 @@ class Factorization:
     """
 
     def __init__(
-        self, turns: TurnGraph, reward: Floats, *, edge_id: Ids | None = None, ending: Ending = "arrival", threads: int = 0
+        self,
+        turns: TurnGraph,
+        reward: Floats,
+        *,
+        edge_id: Ids | None = None,
+        ending: Ending = "arrival",
+        threads: int = 0,
     ) -> None:
         self._turns, self._ending = turns, ending
         self._weight = np.exp(reward)
@@ -122,7 +129,7 @@ class Factorization:
         flow = np.einsum("td,td->t", visits[self._turns.from_edge], exponentials[self._turns.to_edge])
         return float(trips.weight @ np.log(at_origin)), flow * self._weight
 
-    def _map(self, task: Callable[[object], _Result], items: Iterable[object]) -> list[_Result]:
+    def _map(self, task: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         if self._threads == 1:
             return [task(item) for item in items]
         with ThreadPoolExecutor(self._threads) as pool:

@@ -31,11 +31,13 @@ def factorise(turns: TurnGraph, reward: Floats) -> SuperLU | None:
     return factors if on_diagonal and factors.U.diagonal().min(initial=1.0) > 0 else None
 
 
-def spectral_radius(turns: TurnGraph, reward: Floats, *, max_steps: int = 2000, tolerance: float = 1e-9) -> tuple[float, Floats]:
+def spectral_radius(
+    turns: TurnGraph, reward: Floats, *, max_steps: int = 2000, tolerance: float = 1e-9
+) -> tuple[float, Floats]:
     """Largest eigenvalue of M in absolute value, and its right eigenvector float64[E] (>= 0, largest entry 1).
 
-    Power iteration on ``(I + M) / 2``, which has the same eigenvectors and no periodic competitor. O(T) per step. A value is
-    an estimate from below where the iteration budget ends first; `factorise` decides, this explains.
+    Power iteration on ``(I + M) / 2``, which has the same eigenvectors and no periodic competitor. O(T) per step. A
+    value is an estimate from below where the iteration budget ends first; `factorise` decides, this explains.
     """
     matrix = turn_matrix(turns, reward)
     vector = np.ones(turns.num_edges)
@@ -54,7 +56,7 @@ def spectral_radius(turns: TurnGraph, reward: Floats, *, max_steps: int = 2000, 
 
 
 def infeasible_reward(turns: TurnGraph, reward: Floats, *, edge_id: Ids | None, ending: str) -> InfeasibleRewardError:
-    """The error for a reward without values: names the heaviest cycle and the smallest constant per edge that mends it."""
+    """The error for a reward without values: the heaviest cycle, and the smallest constant per edge that mends it."""
     radius, vector = spectral_radius(turns, reward)
     cycle = _heaviest_cycle(turns, reward, vector)
     # A constant c per edge multiplies M by exp(-c). The estimate is checked by the same test that refused the reward.

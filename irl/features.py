@@ -43,7 +43,9 @@ class Features:
 def default_features(network: RoadNetwork) -> tuple[str, ...]:
     """Travel time (or length where there is none), turn kinds that occur in the network, and a constant."""
     columns = network.attributes
-    first = "travel_time_min" if _has(network, "travel_time_min") else "length_km" if columns.length_m is not None else None
+    first = (
+        "travel_time_min" if _has(network, "travel_time_min") else "length_km" if columns.length_m is not None else None
+    )
     kinds = [name for name in _TURN_COLUMNS if getattr(network.turns, name).any()]
     return tuple(filter(None, [first, *kinds, "constant"]))
 
@@ -89,7 +91,9 @@ def expand_names(network: RoadNetwork, names: Sequence[str]) -> tuple[str, ...]:
             result.append(name)
     repeated = {name for name in result if result.count(name) > 1}
     if repeated:
-        raise ConfigurationError(where="[reward] features", problem=f"given more than once: {', '.join(sorted(repeated))}")
+        raise ConfigurationError(
+            where="[reward] features", problem=f"given more than once: {', '.join(sorted(repeated))}"
+        )
     return tuple(result)
 
 
@@ -97,7 +101,11 @@ def available_names(network: RoadNetwork) -> list[str]:
     """Every name that this network has a column for (products aside)."""
     columns = network.attributes
     names = ["constant", *_TURN_COLUMNS]
-    names += [n for n in ("length_km", "travel_time_min", "speed_kmh", "lanes", "is_toll", "is_bridge", "is_tunnel") if _has(network, n)]
+    names += [
+        n
+        for n in ("length_km", "travel_time_min", "speed_kmh", "lanes", "is_toll", "is_bridge", "is_tunnel")
+        if _has(network, n)
+    ]
     names += [name for name in columns.extra if name not in names]
     names += list(network.turns.extra)
     for kind, column in (("class", columns.road_class), ("surface", columns.surface)):
@@ -106,19 +114,23 @@ def available_names(network: RoadNetwork) -> list[str]:
     return names
 
 
+_PLAIN = {"length_m", "travel_time_s", "speed_kmh", "lanes", "is_toll", "is_bridge", "is_tunnel"}
 _SOURCES = {"length_km": ("length_m", 1e-3), "travel_time_min": ("travel_time_s", 1 / 60)}
 
 
 def _has(network: RoadNetwork, name: str) -> bool:
-    return name in network.attributes.extra or getattr(network.attributes, _SOURCES.get(name, (name, 1))[0], None) is not None
+    return (
+        name in network.attributes.extra
+        or getattr(network.attributes, _SOURCES.get(name, (name, 1))[0], None) is not None
+    )
 
 
 def _column(network: RoadNetwork, name: str) -> tuple[Floats, Floats | None]:
     """(per edge entered float64[E], per turn float64[T] or None); the feature is their product."""
     if "*" in name.strip("*"):
         on_edge, on_turn = np.ones(network.graph.num_edges), None
-        for factor in name.split("*"):
-            factor_edge, factor_turn = _column(network, factor.strip())
+        for part in name.split("*"):
+            factor_edge, factor_turn = _column(network, part.strip())
             on_edge = on_edge * factor_edge
             if factor_turn is not None:
                 on_turn = factor_turn if on_turn is None else on_turn * factor_turn
@@ -138,7 +150,7 @@ def _column(network: RoadNetwork, name: str) -> tuple[Floats, Floats | None]:
     if level and categories is not None and level in categories.levels:
         return categories.mask(level).astype(np.float64), None
     source, factor = _SOURCES.get(name, (name, 1.0))
-    plain = source if source in {"length_m", "travel_time_s", "speed_kmh", "lanes", "is_toll", "is_bridge", "is_tunnel"} else None
+    plain = source if source in _PLAIN else None
     values = getattr(columns, plain, None) if plain else None
     if values is None or name in {"length_m", "travel_time_s"}:
         raise _unknown(network, name)
@@ -147,7 +159,8 @@ def _column(network: RoadNetwork, name: str) -> tuple[Floats, Floats | None]:
 
 def _unknown(network: RoadNetwork, name: str) -> ConfigurationError:
     return ConfigurationError(
-        where="[reward] features", problem=f"this network has no column for {name!r}; it has {', '.join(available_names(network))}"
+        where="[reward] features",
+        problem=f"this network has no column for {name!r}; it has {', '.join(available_names(network))}",
     )
 
 
@@ -155,10 +168,16 @@ def _require_finite(network: RoadNetwork, name: str, on_edge: Floats, on_turn: F
     if not np.isfinite(on_edge).all():
         row = int(np.argmin(np.isfinite(on_edge)))
         raise InvalidValueError(
-            column=name, row=row, row_name=f"edge {int(network.graph.edge_id[row])}", value=float(on_edge[row]), expected="a finite number"
+            column=name,
+            row=row,
+            row_name=f"edge {int(network.graph.edge_id[row])}",
+            value=float(on_edge[row]),
+            expected="a finite number",
         )
     if on_turn is not None and not np.isfinite(on_turn).all():
         row = int(np.argmin(np.isfinite(on_turn)))
         ids = network.graph.edge_id
         ends = f"turn from edge {int(ids[network.turns.from_edge[row]])} to edge {int(ids[network.turns.to_edge[row]])}"
-        raise InvalidValueError(column=name, row=row, row_name=ends, value=float(on_turn[row]), expected="a finite number")
+        raise InvalidValueError(
+            column=name, row=row, row_name=ends, value=float(on_turn[row]), expected="a finite number"
+        )

@@ -30,10 +30,12 @@ def log_likelihood(planner: Planner, reward: Floats, batch: TripBatch) -> tuple[
     return float(batch.observed @ reward) - total, batch.observed - expected
 
 
-def route_log_probabilities(planner: Planner, reward: Floats, demonstrations: Demonstrations, batch: TripBatch) -> Floats:
+def route_log_probabilities(
+    planner: Planner, reward: Floats, demonstrations: Demonstrations, batch: TripBatch
+) -> Floats:
     """Log-probability of each route, float64[R]. Memory O(E) per destination of a block of 64."""
     turn, row = demonstrations.turns()
-    result = np.bincount(row, reward[turn], minlength=len(demonstrations))
+    result = np.bincount(row, reward[turn], minlength=len(demonstrations)).astype(np.float64)
     keys = demonstrations.pair_keys(batch.destinations.ending)
     size = max(demonstrations.network.graph.num_edges, demonstrations.network.graph.num_nodes) + 1
     order = {int(key): column for column, key in enumerate(batch.destinations.key)}

@@ -52,7 +52,7 @@ class LearnedModel:
     turn_cost: Floats
     """float64[T], > 0: minus the reward of every turn."""
     entry_cost: Floats
-    """float64[E], > 0: what entering an edge costs without the turn onto it; compares first edges of a trip from a node."""
+    """float64[E], > 0: what entering an edge costs without the turn onto it; compares a trip's first edges."""
     baseline_costs: dict[str, Floats]
     """``shortest``, ``fastest``, ``fastest_penalised`` (where it was tuned): float64[T], > 0, in metres or seconds."""
     training_pairs: Ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def edges_of_nodes(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list
     for row, nodes in enumerate(sequences):
         path: list[int] = []
         last_slot = -1
-        for pair in zip(nodes[:-1].tolist(), nodes[1:].tolist(), strict=True):
+        for pair in pairwise(nodes.tolist()):
             if pair in inside:
                 edge, slot = _continue(inside[pair], path, last_slot)
             elif pair in across:
@@ -60,7 +61,7 @@ def _inside_pairs(network: RoadNetwork) -> dict[tuple[int, int], list[tuple[int,
     counts = np.diff(shapes.first_point)
     for edge in np.flatnonzero(counts > 2).tolist():
         nodes = shapes.osm_node[shapes.first_point[edge] : shapes.first_point[edge + 1]].tolist()
-        for slot, pair in enumerate(zip(nodes[:-1], nodes[1:], strict=True)):
+        for slot, pair in enumerate(pairwise(nodes)):
             pairs.setdefault(pair, []).append((edge, slot))
     return pairs
 

@@ -55,7 +55,7 @@ class Planner:
             raise self._diverged(reward, destinations, error) from error
 
     def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
-        """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` where V does not exist."""
+        """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` without a V."""
         if self._tries_factorization:
             try:
                 result = self._factorization(reward).total_value(batch)
@@ -102,9 +102,11 @@ class Planner:
         return factorise(self._turns, np.where(is_left, -np.inf, reward)) is not None
 
     def _diverged(self, reward: Floats, destinations: Destinations, error: NotConvergedError) -> Exception:
-        """What to raise after sweeps gave up: the cycle to blame where values do not exist, else that the budget is short."""
+        """What to raise after sweeps gave up: the cycle to blame, or that the budget is short where values exist."""
         is_arrival = self._config.ending == "arrival"
-        exists = self._exists_on_arrival(reward, destinations) if is_arrival else factorise(self._turns, reward) is not None
+        exists = (
+            self._exists_on_arrival(reward, destinations) if is_arrival else factorise(self._turns, reward) is not None
+        )
         if exists:
             return error
         return infeasible_reward(self._turns, reward, edge_id=self._edge_id, ending=self._config.ending)

@@ -40,7 +40,9 @@ class RouteTable:
         words = pc.list_flatten(split)
         is_word = pc.not_equal(words, "")
         flags = np.asarray(is_word)
-        counts = counts - np.bincount(np.repeat(np.arange(len(counts)), counts), ~flags, minlength=len(counts)).astype(np.int64)
+        counts = counts - np.bincount(np.repeat(np.arange(len(counts)), counts), ~flags, minlength=len(counts)).astype(
+            np.int64
+        )
         try:
             flat = np.asarray(pc.cast(pc.filter(words, is_word), pa.int64()))
         except pa.ArrowInvalid:
@@ -53,9 +55,18 @@ class RouteTable:
             for word in text.split():
                 if not word.removeprefix("-").isdigit() or abs(int(word)) >= 1 << 63:
                     return InputFileError(
-                        path=path, row=row + 1, column=column, problem=f"{word!r} is not an integer id", remedy="Give ids separated by spaces"
+                        path=path,
+                        row=row + 1,
+                        column=column,
+                        problem=f"{word!r} is not an integer id",
+                        remedy="Give ids separated by spaces",
                     )
-        return InputFileError(path=path, column=column, problem="holds something that is not an integer id", remedy="Give ids separated by spaces")
+        return InputFileError(
+            path=path,
+            column=column,
+            problem="holds something that is not an integer id",
+            remedy="Give ids separated by spaces",
+        )
 
 
 def read_route_table(path: str | Path) -> RouteTable:
@@ -64,13 +75,19 @@ def read_route_table(path: str | Path) -> RouteTable:
     if not source.is_file():
         raise InputFileError(path=path, problem="there is no such file", remedy="Check the path")
     if source.suffix not in {".csv", ".parquet"}:
-        raise InputFileError(path=path, problem=f"routes are read from .csv or .parquet, not {source.suffix!r}", remedy="Rename or convert it")
+        raise InputFileError(
+            path=path,
+            problem=f"routes are read from .csv or .parquet, not {source.suffix!r}",
+            remedy="Rename or convert it",
+        )
     if source.stat().st_size == 0:
         raise InputFileError(path=path, problem="the file is empty", remedy=f"It needs the columns {_COLUMNS}")
     try:
         table = _read_csv(source) if source.suffix == ".csv" else pyarrow.parquet.read_table(source)
     except (pa.ArrowException, OSError) as error:
-        raise InputFileError(path=path, problem=f"cannot be read ({error})", remedy="Check that the file is whole and of that format") from error
+        raise InputFileError(
+            path=path, problem=f"cannot be read ({error})", remedy="Check that the file is whole and of that format"
+        ) from error
     return _table(source, table)
 
 
@@ -78,7 +95,11 @@ def write_route_table(path: str | Path, table: RouteTable) -> None:
     """Write ``.csv`` or ``.parquet`` atomically (temporary file, then rename)."""
     target = Path(path)
     if target.suffix not in {".csv", ".parquet"}:
-        raise InputFileError(path=path, problem=f"routes are written as .csv or .parquet, not {target.suffix!r}", remedy="Choose one of these suffixes")
+        raise InputFileError(
+            path=path,
+            problem=f"routes are written as .csv or .parquet, not {target.suffix!r}",
+            remedy="Choose one of these suffixes",
+        )
     columns = {
         "route_id": pa.array(list(table.route_id), pa.string()),
         "nodes" if table.is_nodes else "links": pa.array(list(table.text), pa.string()),
@@ -102,7 +123,9 @@ def _read_csv(path: Path) -> pa.Table:
         header = file.readline().strip().split(",")
     types = {name.strip('"'): pa.string() for name in header}
     return pyarrow.csv.read_csv(
-        path, convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False), parse_options=pyarrow.csv.ParseOptions(newlines_in_values=False)
+        path,
+        convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=False),
     )
 
 
@@ -110,7 +133,11 @@ def _table(path: Path, table: pa.Table) -> RouteTable:
     names = table.column_names
     column = "links" if "links" in names else "nodes" if "nodes" in names else None
     if column is None:
-        raise InputFileError(path=path, problem=f"has neither a column links nor nodes (it has {', '.join(names)})", remedy=f"It needs the columns {_COLUMNS}")
+        raise InputFileError(
+            path=path,
+            problem=f"has neither a column links nor nodes (it has {', '.join(names)})",
+            remedy=f"It needs the columns {_COLUMNS}",
+        )
     ids = _strings(table, "route_id") if "route_id" in names else [str(row + 1) for row in range(table.num_rows)]
     departure = _strings(table, "departure") if "departure" in names else [None] * table.num_rows
     flags = _strings(table, "is_simulated") if "is_simulated" in names else []
@@ -142,5 +169,11 @@ def _weights(path: Path, table: pa.Table) -> Floats:
         try:
             weights[row] = 1.0 if value in (None, "") else float(value)
         except ValueError:
-            raise InputFileError(path=path, row=row + 1, column="weight", problem=f"{value!r} is not a number", remedy="Give a positive number, or nothing for 1") from None
+            raise InputFileError(
+                path=path,
+                row=row + 1,
+                column="weight",
+                problem=f"{value!r} is not a number",
+                remedy="Give a positive number, or nothing for 1",
+            ) from None
     return weights

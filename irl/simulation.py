@@ -79,7 +79,10 @@ def simulate(
     features = make_features(network, tuple(wanted))
     reward = features.value @ np.array([wanted[name] for name in features.names])
     if len(reward) and reward.max() >= 0:
-        raise ConfigurationError(where="taste", problem=f"{int((reward >= 0).sum())} turns would cost nothing or less; add a negative 'constant'")
+        raise ConfigurationError(
+            where="taste",
+            problem=f"{int((reward >= 0).sum())} turns would cost nothing or less; add a negative 'constant'",
+        )
     generator = np.random.default_rng(seed)
     pairs = _draw_pairs(network, num_routes, num_destinations, min_km, max_km, generator, ending)
     planner = Planner(network.turns, PlannerConfig(ending=ending), edge_id=network.graph.edge_id)
@@ -97,7 +100,9 @@ def simulate(
             progress(len(mine))
     names = [f"simulated-{row}" for row in range(num_routes)]
     stated = ", ".join(f"{name} {value:g}" for name, value in wanted.items())
-    return demonstrations_from_edges(network, rows, names, source=f"simulated ({stated}; seed {seed})", is_simulated=True)
+    return demonstrations_from_edges(
+        network, rows, names, source=f"simulated ({stated}; seed {seed})", is_simulated=True
+    )
 
 
 def _draw_pairs(
@@ -113,7 +118,9 @@ def _draw_pairs(
     main = np.flatnonzero(network.turns.is_main)
     if len(main) < 2:
         raise EmptyNetworkError(
-            path=network.report.get("source", "network"), problem="no two edges can be reached from one another", remedy="Use a larger extract"
+            path=network.report.get("source", "network"),
+            problem="no two edges can be reached from one another",
+            remedy="Use a larger extract",
         )
     last = generator.choice(main, min(num_destinations, len(main)), replace=False)
     keys = destination_key(network.graph, last.astype(np.int32), ending)
@@ -128,9 +135,15 @@ def _draw_pairs(
             candidates = main[_within(middle, int(last[which]), main, min_km, max_km)]
         else:
             candidates = main
-        candidates = candidates[(candidates != last[which]) & (network.graph.head[candidates] != network.graph.head[last[which]])]
+        candidates = candidates[
+            (candidates != last[which]) & (network.graph.head[candidates] != network.graph.head[last[which]])
+        ]
         if not len(candidates):
-            raise ConfigurationError(where="simulate", problem=f"no edge of the main network lies {min_km} to {max_km} km from edge {int(network.graph.edge_id[last[which]])}; widen the limits")
+            raise ConfigurationError(
+                where="simulate",
+                problem=f"no edge of the main network lies {min_km} to {max_km} km from edge "
+                f"{int(network.graph.edge_id[last[which]])}; widen the limits",
+            )
         rows.append((int(generator.choice(candidates)), int(keys[which])))
     return np.array(rows, np.int64).reshape(-1, 2)
 

@@ -62,7 +62,7 @@ class Values:
     value: Floats
     """float[E, D], ``-inf`` where the destination cannot be reached."""
     error: float
-    """Estimated distance to the fixed point: last change times rate / (1 - rate), the rate measured on the last sweeps."""
+    """Estimated distance to the fixed point: last change times rate / (1 - rate), rate measured on the last sweeps."""
     num_sweeps: int
 
 
@@ -144,7 +144,7 @@ class SweepSolver:
             return jnp.asarray(value, reward.dtype), jnp.asarray(expected, reward.dtype)
 
         total.defvjp(forward, lambda expected, cotangent: (cotangent * expected,))
-        return total  # type: ignore[no-any-return]
+        return total
 
     def _spans(self, destinations: Destinations) -> list[tuple[int, int]]:
         count = len(destinations)
@@ -203,7 +203,14 @@ class SweepSolver:
 
 @partial(jax.jit, static_argnames="is_absorbing")
 def _solve_values(
-    to_edge: _Array, out_turn: _Array, reward: _Array, is_goal: _Array, tolerance: float, budget: int, *, is_absorbing: bool
+    to_edge: _Array,
+    out_turn: _Array,
+    reward: _Array,
+    is_goal: _Array,
+    tolerance: float,
+    budget: int,
+    *,
+    is_absorbing: bool,
 ) -> tuple[_Array, _Array, _Array]:
     """Sweeps from ``-inf``: (value[E, D], estimated error, sweeps). ``reward`` is padded to T + 1 with ``-inf``."""
     at_goal = jnp.where(is_goal, 0.0, -jnp.inf).astype(reward.dtype)
@@ -249,7 +256,9 @@ def _solve_counts(
 ) -> tuple[_Array, _Array, _Array]:
     """Expected count of every turn, float[T], from ``visits = start + P' visits``, P the policy of ``value``."""
     here = value[turn_from]
-    policy = jnp.where(jnp.isfinite(here), jnp.exp(reward[:, None] + value[turn_to] - jnp.where(jnp.isfinite(here), here, 0.0)), 0.0)
+    policy = jnp.where(
+        jnp.isfinite(here), jnp.exp(reward[:, None] + value[turn_to] - jnp.where(jnp.isfinite(here), here, 0.0)), 0.0
+    )
     if is_absorbing:
         policy = jnp.where(is_goal[turn_from], 0.0, policy)
     padded_policy = jnp.concatenate([policy, jnp.zeros((1, policy.shape[1]), policy.dtype)])
@@ -266,17 +275,21 @@ def _solve_counts(
 
 
 _PATIENCE = 300
-"""Sweeps without any contraction after which values are taken to diverge: under a radius above 1 every sweep adds the same."""
+"""Sweeps without any contraction after which values are taken to diverge: under a radius above 1 each adds the same."""
 _WINDOW = 8
 """Sweeps over which the rate of contraction is measured; one sweep would be fooled by cycles of even length."""
 
 
 def _iterate(
-    sweep: Callable[[_Array], _Array], change: Callable[[_Array, _Array], _Array], first: _Array, tolerance: float, budget: int
+    sweep: Callable[[_Array], _Array],
+    change: Callable[[_Array, _Array], _Array],
+    first: _Array,
+    tolerance: float,
+    budget: int,
 ) -> tuple[_Array, _Array, _Array]:
     """Sweep until the estimated distance to the fixed point is within the tolerance or the budget is spent.
 
-    The last change alone says little where the radius is near 1: the distance still to go is change * rate / (1 - rate).
+    The last change alone says little where the radius is near 1: what is still to go is change * rate / (1 - rate).
     """
 
     def is_open(state: tuple[_Array, ...]) -> _Array:

@@ -1,4 +1,4 @@
-"""Fit a reward to demonstrations: maximum likelihood, every step kept where values exist and every turn costs something."""
+"""Fit a reward by maximum likelihood; every step stays where values exist, every turn keeps a positive cost."""
 
 from __future__ import annotations
 
@@ -197,7 +197,9 @@ def _maximise(
     residual = _kkt_residual(gradient, cuts, scaled, config.reward.minimum_cost)
     is_converged = residual <= max(1e-4, 10 * config.training.gradient_tolerance)
     if not is_converged:
-        _log.warning("training stopped at a gradient of %.2g after %d iterations (%s)", residual, watch.iteration, found.message)
+        _log.warning(
+            "training stopped at a gradient of %.2g after %d iterations (%s)", residual, watch.iteration, found.message
+        )
     outcome: dict[str, object] = {
         "iterations": watch.iteration,
         "evaluations": problem.num_evaluations,
@@ -276,7 +278,9 @@ def _start(problem: _Problem, config: Config) -> Floats:
     is_usable = (problem.features.value >= 0).all(axis=0) & (problem.features.value > 0).any(axis=0)
     base = -is_usable.astype(np.float64) / problem.scale
     if not is_usable.any():
-        raise ConfigurationError(where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'")
+        raise ConfigurationError(
+            where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'"
+        )
     for doubling in range(12):
         candidate = base * 2.0**doubling
         if factorise(problem.turns, problem.features.value @ candidate) is not None:
@@ -322,7 +326,8 @@ def _pulled_inside(problem: _Problem, scaled: Floats, cuts: Floats, minimum: flo
             except (InfeasibleRewardError, NotConvergedError):
                 continue
     raise ConfigurationError(
-        where="[reward] features", problem="no starting point makes every turn's cost positive; add 'constant' to the features"
+        where="[reward] features",
+        problem="no starting point makes every turn's cost positive; add 'constant' to the features",
     )
 
 
@@ -352,7 +357,7 @@ def _estimates(
         errors, is_identified = np.full(len(coefficients), np.nan), np.ones(len(coefficients), bool)
     else:
         errors, is_identified = standard_errors(information, active)
-    is_bound = (np.abs(active) > 0).any(axis=0)
+    is_bound = np.any(active != 0, axis=0)
     rows = []
     for i, name in enumerate(features.names):
         error = float(errors[i] / problem.scale[i])

@@ -22,7 +22,7 @@ def radius_without(turns: TurnGraph, reward: np.ndarray, goals: list[int], endin
 
 
 def dense_values(turns: TurnGraph, reward: np.ndarray, goals: list[int], ending: str) -> np.ndarray:
-    """float64[E]: ``(I - M) z = b`` with the destination's row replaced, solved densely for its own system each time."""
+    """float64[E]: ``(I - M) z = b`` with the destination's row replaced, solved densely each time."""
     matrix = dense_matrix(turns, reward)
     right = np.zeros(turns.num_edges)
     right[goals] = 1.0
@@ -34,7 +34,7 @@ def dense_values(turns: TurnGraph, reward: np.ndarray, goals: list[int], ending:
 
 
 def can_reach(turns: TurnGraph, goals: list[int]) -> np.ndarray:
-    """bool[E]: some sequence of turns leads to a goal; a pivoted dense solve leaves 1e-16 instead of 0 where none does."""
+    """bool[E]: some sequence of turns leads to a goal; a pivoted dense solve leaves 1e-16 instead of 0 elsewhere."""
     reached = np.zeros(turns.num_edges, bool)
     reached[goals] = True
     for _ in range(turns.num_edges):

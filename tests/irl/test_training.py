@@ -141,7 +141,9 @@ def bonus_problem():
     features = make_features(network, ("travel_time_min", "scenic", "constant"))
     reward = features.value @ np.array([-0.2, 1.0, -1.6])
     assert reward.max() < 0
-    routes = simulate(network, 400, taste={"travel_time_min": -0.2, "scenic": 1.0, "constant": -1.6}, seed=3, num_destinations=8)
+    routes = simulate(
+        network, 400, taste={"travel_time_min": -0.2, "scenic": 1.0, "constant": -1.6}, seed=3, num_destinations=8
+    )
     return network, features, routes
 
 
@@ -170,7 +172,14 @@ def test_positivity_binds_only_where_it_must():
 
     rows = np.unique(features.value, axis=0)
     rule = optimize.LinearConstraint(-rows, lb=1.0)
-    want = optimize.minimize(loss, [-1.0, -0.5, -2.0], jac=True, method="trust-constr", constraints=[rule], options={"gtol": 1e-8, "maxiter": 3000})
+    want = optimize.minimize(
+        loss,
+        [-1.0, -0.5, -2.0],
+        jac=True,
+        method="trust-constr",
+        constraints=[rule],
+        options={"gtol": 1e-8, "maxiter": 3000},
+    )
     assert model.summary["log_likelihood_per_route"] == pytest.approx(-want.fun, abs=2e-3)
     assert model.summary["log_likelihood"] < free.summary["log_likelihood"]
 
@@ -192,7 +201,11 @@ def test_a_step_out_of_the_feasible_set_is_shortened():
 
 def test_features_that_the_data_cannot_tell_apart_are_named():
     network = toll_grid(5, 5)
-    extra = {**network.attributes.extra, "twice": 2 * network.attributes.extra["toll"], "never": np.zeros(network.graph.num_edges)}
+    extra = {
+        **network.attributes.extra,
+        "twice": 2 * network.attributes.extra["toll"],
+        "never": np.zeros(network.graph.num_edges),
+    }
     network = dataclasses.replace(network, attributes=dataclasses.replace(network.attributes, extra=extra))
     routes = simulate(network, 300, taste=TASTE, seed=4, num_destinations=8)
     names = ["travel_time_min", "toll", "twice", "never", "constant"]

@@ -31,7 +31,9 @@ def make_batch(network, reward, ending, random, num_keys=3):
     first, origins, weights = [0], [], []
     for column in range(len(keys)):
         goals = destinations.goals(column).tolist()
-        value = dense_values(network.turns, reward, goals, ending) if goals else np.full(network.turns.num_edges, -np.inf)
+        value = (
+            dense_values(network.turns, reward, goals, ending) if goals else np.full(network.turns.num_edges, -np.inf)
+        )
         reachable = np.flatnonzero(np.isfinite(value))
         if ending == "arrival":
             reachable = reachable[reachable != keys[column]]
@@ -122,7 +124,9 @@ def test_values_sum_over_all_routes(ending):
 def test_hand_solved_fork():
     """0 -> {1 -> 3, 2 -> 3}: V(0) = log(e^-2 + e^-3), and the first way has probability 1 / (1 + e^-1)."""
     network = make_network([0, 1, 1, 2, 3, 4], [1, 2, 3, 4, 4, 5])
-    order = {(int(a), int(b)): i for i, (a, b) in enumerate(zip(network.turns.from_edge, network.turns.to_edge, strict=True))}
+    order = {
+        (int(a), int(b)): i for i, (a, b) in enumerate(zip(network.turns.from_edge, network.turns.to_edge, strict=True))
+    }
     reward = np.full(network.turns.num_turns, -1.0)
     reward[order[0, 2]] = -2.0
     destinations = make_destinations(network.graph, np.array([5], np.int32), "arrival")
@@ -252,8 +256,8 @@ def test_too_few_sweeps_is_an_error_not_a_value():
     destinations = make_destinations(network.graph, np.array([0], np.int32), "arrival")
     with pytest.raises(NotConvergedError, match="raise max_sweeps"):
         SweepSolver(network.turns, max_sweeps=5).values(reward, destinations)
+    planner = Planner(network.turns, PlannerConfig(solver="sweeps", max_sweeps=5))
     with pytest.raises(NotConvergedError):
-        planner = Planner(network.turns, PlannerConfig(solver="sweeps", max_sweeps=5))
         planner.values(reward, destinations)
 
 
