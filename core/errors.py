@@ -159,7 +159,8 @@ class NonPositiveCostError(TroddenError, ValueError):
         self.num_turns, self.from_edge, self.to_edge, self.cost = num_turns, from_edge, to_edge, cost
         super().__init__(
             f"{num_turns} turns have a cost that is not a positive number; the worst, from edge {from_edge} "
-            f"to edge {to_edge}, costs {cost:.6g}; shortest paths need positive finite costs: train with positivity (the default)"
+            f"to edge {to_edge}, costs {cost:.6g}; shortest paths need positive finite costs: train with positivity "
+            "(the default)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Thin Ray actors around the functions of `trodden.irl`. The only module besides the coordinator that imports Ray."""
+"""Thin Ray actors around the functions of `trodden.irl`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Outcome = tuple[int, tuple[Coefficient, ...], dict[str, object]]
 
 def learn_region(shard: Shard, config: Config) -> Outcome:
     """Fit one region's own reward: a pure function of the shard, safe to run twice."""
-    from ..irl.training import fit  # JAX is imported here, inside the worker: importing it before a fork warns
+    from ..irl.training import fit  # inside the worker, where alone it is needed
 
     model = fit(shard.network, shard.demonstrations(), config)
     return shard.region, model.coefficients, model.summary

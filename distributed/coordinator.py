@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import ray
 
 from ..core.config import Config
-from ..core.errors import ResourceError, TroddenError
+from ..core.errors import NoDemonstrationsError
 from ..core.types import Floats, Ints
 from ..graphs.partition import Partition, bisect
 from ..graphs.road_graph import RoadNetwork
@@ -20,7 +17,9 @@ from ..irl.baselines import tune_baselines
 from ..irl.demonstrations import Demonstrations, require_network
 from ..irl.features import Features, make_features
 from ..irl.model import Coefficient, LearnedModel, RegionSummary, entry_costs
-from .actors import Outcome, RegionActor
+from .actors import Outcome
+from .cluster import LOCAL, ray_session
+from .dispatch import learn_shards
 from .regions import Shard, make_shards
 
 
@@ -31,7 +30,7 @@ def fit_regions(
     *,
     num_regions: int = 4,
     num_workers: int | None = None,
-    address: str = "local",
+    address: str = LOCAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> LearnedModel:
     """Learn an independent linear reward per region (the paper's experts), one Ray actor each, and merge them.
@@ -43,18 +42,21 @@ def fit_regions(
     Parameters
     ----------
     num_workers
-        CPUs to use; default all there are. With more regions than workers each actor asks for workers / regions CPUs.
+        Regions that learn at a time, one CPU each; default as many as there are CPUs. The model does not depend on it.
     address
-        ``"local"`` starts Ray on this machine and stops it again; ``"auto"`` or an address joins a running cluster.
+        ``"local"`` starts Ray on this machine and stops it again; ``"auto"`` or an address joins a running cluster. A
+        Ray that this process has already initialised is used whatever the address.
     progress
         Called with (regions done, regions).
 
     Raises
     ------
     ResourceError
-        More workers than the cluster has CPUs.
+        More workers than CPUs, no cluster that answers, or a region whose workers keep dying.
     NoDemonstrationsError
         No trip lies inside any region.
+    TroddenError
+        What `fit` raised in a region, with a note that names the region.
     """
     config = config or Config()
     started = time.perf_counter()
@@ -63,9 +65,11 @@ def fit_regions(
     features = make_features(network, config.reward.features)
     partition = bisect(network, num_regions)
     shards, num_crossing = make_shards(network, routes, partition)
-    outcomes = _run([s for s in shards if s.rows], _expert_config(config, features), num_workers, address, progress)
-    if not outcomes:
-        routes.take(np.zeros(0, np.int64)).require_some()
+    taught = [shard for shard in shards if shard.rows]
+    if not taught:
+        raise _all_cross(routes, num_crossing, num_regions)
+    with ray_session(address, num_workers) as workers:
+        outcomes = learn_shards(taught, _expert_config(config, features), workers, progress)
     regions = _summaries(shards, outcomes, features)
     baselines, tuned = tune_baselines(network, routes, config)
     turn_cost, entry_cost, num_raised = _merged_costs(network, features, partition, regions, config)
@@ -95,6 +99,16 @@ def fit_regions(
     )
 
 
+def _all_cross(routes: Demonstrations, num_crossing: int, num_regions: int) -> NoDemonstrationsError:
+    error = NoDemonstrationsError(
+        source=routes.source,
+        num_routes=len(routes),
+        causes={f"cross a border between {num_regions} regions": num_crossing},
+    )
+    error.add_note("with fewer regions, fewer trips cross a border")
+    return error
+
+
 def _expert_config(config: Config, features: Features) -> Config:
     """One thread per actor, the same feature columns in every region, and baselines left to the driver."""
     document = config.model_dump()
@@ -102,70 +116,6 @@ def _expert_config(config: Config, features: Features) -> Config:
     document["planner"]["threads"] = 1
     document["baselines"]["budget"] = 0
     return Config.model_validate(document)
-
-
-def _run(
-    shards: list[Shard],
-    config: Config,
-    num_workers: int | None,
-    address: str,
-    progress: Callable[[int, int], None] | None,
-) -> list[Outcome]:
-    """Outcomes in the order of the shards, whatever order they finish in."""
-    with _ray_session(address, num_workers) as num_cpus:
-        if num_workers is not None and num_workers > num_cpus:
-            raise ResourceError(
-                asked=f"{num_workers} workers",
-                available=f"{num_cpus} CPUs",
-                remedy="ask for fewer workers, or give Ray more CPUs",
-            )
-        workers = num_workers or num_cpus
-        share = 1.0 if len(shards) <= workers else workers / len(shards)
-        stored = ray.put(config)
-        # Every actor is submitted before any is waited for; those beyond the CPUs queue up inside Ray.
-        actors = [RegionActor.options(num_cpus=share).remote(ray.put(shard), stored) for shard in shards]
-        pending = {actor.learn.remote(): place for place, actor in enumerate(actors)}
-        outcomes: dict[int, Outcome] = {}
-        total = len(pending)
-        while pending:
-            done, _ = ray.wait(list(pending), num_returns=1)
-            place = pending.pop(done[0])
-            outcome = ray.get(done[0])
-            if isinstance(outcome, TroddenError):
-                outcome.add_note(f"in region {shards[place].region}")
-                raise outcome
-            outcomes[place] = outcome
-            if progress is not None:
-                progress(len(outcomes), total)
-        return [outcomes[place] for place in range(total)]
-
-
-@contextmanager
-def _ray_session(address: str, num_workers: int | None) -> Iterator[int]:
-    """A Ray to work on, yielding its number of CPUs; one that was started here is stopped again."""
-    if ray.is_initialized():
-        yield int(ray.cluster_resources().get("CPU", 0))
-        return
-    if address == "local":
-        count = os.cpu_count() or 1
-        if num_workers is not None and num_workers > count:
-            raise ResourceError(
-                asked=f"{num_workers} workers", available=f"{count} CPUs", remedy="ask for fewer workers"
-            )
-        ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    else:
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except ConnectionError as error:
-            raise ResourceError(
-                asked=f"a Ray cluster at {address!r}",
-                available="none that answers",
-                remedy="start one with `ray start --head`, or use --ray local",
-            ) from error
-    try:
-        yield int(ray.cluster_resources().get("CPU", 0))
-    finally:
-        ray.shutdown()
 
 
 def _summaries(shards: list[Shard], outcomes: list[Outcome], features: Features) -> tuple[RegionSummary, ...]:

@@ -68,7 +68,7 @@ def _cut(edges: Ids, north: Floats, east: Floats, parts: int, label: int, region
 
 
 def sub_network(network: RoadNetwork, edges: Ints) -> RoadNetwork:
-    """Some edges (ascending positions) and the turns between them as a network of their own, without shapes. O(E + T)."""
+    """Some edges (ascending positions) and the turns between them as their own network, without shapes. O(E)."""
     graph, turns = network.graph, network.turns
     new_edge = np.full(graph.num_edges, -1, np.int32)
     new_edge[edges] = np.arange(len(edges), dtype=np.int32)

@@ -295,7 +295,7 @@ def _bad_moves(network: RoadNetwork, edge: Ints, first: Ids) -> dict[int, tuple[
     for a, b, row in zip(one[is_bad][::-1], two[is_bad][::-1], row_of[is_bad][::-1], strict=True):
         if graph.head[a] == graph.tail[b]:
             status = "banned_turn"
-        elif graph.head[b] in (graph.tail[a], graph.head[a]):
+        elif {int(graph.tail[a]), int(graph.head[a])} & {int(graph.tail[b]), int(graph.head[b])}:
             status = "wrong_direction"
         else:
             status = "broken"

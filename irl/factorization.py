@@ -1,8 +1,8 @@
 """One sparse LU of ``I - M`` serves every destination: values, likelihood and exact gradient. Imports no JAX.
 
 Notation: ``M[i, j] = exp(reward of the turn i -> j)`` and ``G = inv(I - M)``. For *arrival*,
-``z_d(s) = G(s, d) / G(d, d)``; for *stop*, ``z_d = G 1[edges into d]``; values are ``log z``. Source: Fosgerau, Frejinger & Karlström (2013) for the
-linear system; the shared factorisation and its gradient: docs/method.md, "One factorisation".
+``z_d(s) = G(s, d) / G(d, d)``; for *stop*, ``z_d = G 1[edges into d]``; values are ``log z``. Source of the linear
+system: Fosgerau, Frejinger & Karlström (2013); of the shared factorisation and its gradient: docs/method.md.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ def expand_names(network: RoadNetwork, names: Sequence[str]) -> tuple[str, ...]:
                 raise _unknown(network, name)
             counts = np.bincount(column.codes, minlength=len(column.levels))
             reference = int(np.argmax(counts))
-            result += [f"{kind}:{column.levels[i]}" for i in range(len(column.levels)) if i != reference and counts[i]]
+            # Edges that do not say ("") have no column of their own: they stand with the reference.
+            result += [f"{kind}:{text}" for i, text in enumerate(column.levels) if i != reference and counts[i] and text]
         else:
             result.append(name)
     repeated = {name for name in result if result.count(name) > 1}

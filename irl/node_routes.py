@@ -24,6 +24,7 @@ def edges_of_nodes(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list
         int32 positions per row (empty where faulty); ``{row: (status, detail)}``.
     """
     inside, across = _inside_pairs(network), _junction_pairs(network)
+    num_slots = np.diff(network.shapes.first_point) - 1 if network.shapes is not None else np.zeros(0, np.int64)
     rows: list[Ints] = []
     faults: dict[int, tuple[str, str]] = {}
     for row, nodes in enumerate(sequences):
@@ -37,7 +38,11 @@ def edges_of_nodes(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list
             else:
                 faults[row] = ("unknown_node", f"from node {pair[0]} to node {pair[1]}")
                 break
-            if not (path and path[-1] == edge and slot > last_slot >= 0):
+            is_further = bool(path) and path[-1] == edge and slot > last_slot >= 0
+            if not is_further:
+                if path and 0 <= last_slot < num_slots[path[-1]] - 1:
+                    faults[row] = ("banned_turn", f"turns round at node {pair[0]}, inside an edge")
+                    break
                 path.append(edge)
             last_slot = slot
         rows.append(np.array(path if row not in faults else [], np.int32))

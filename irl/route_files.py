@@ -19,6 +19,8 @@ from ..core.types import Floats, Ids
 _SIMULATED_KEY = b"trodden_simulated"
 _COLUMNS = "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure and weight"
 
+_KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "is_simulated"})
+
 
 @dataclass(frozen=True, eq=False)
 class RouteTable:
@@ -53,7 +55,7 @@ class RouteTable:
         column = "nodes" if self.is_nodes else "links"
         for row, text in enumerate(self.text):
             for word in text.split():
-                if not word.removeprefix("-").isdigit() or abs(int(word)) >= 1 << 63:
+                if not word.removeprefix("-").isdecimal() or abs(int(word)) >= 1 << 63:
                     return InputFileError(
                         path=path,
                         row=row + 1,
@@ -84,11 +86,11 @@ def read_route_table(path: str | Path) -> RouteTable:
         raise InputFileError(path=path, problem="the file is empty", remedy=f"It needs the columns {_COLUMNS}")
     try:
         table = _read_csv(source) if source.suffix == ".csv" else pyarrow.parquet.read_table(source)
-    except (pa.ArrowException, OSError) as error:
+        return _table(source, table)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputFileError(
             path=path, problem=f"cannot be read ({error})", remedy="Check that the file is whole and of that format"
         ) from error
-    return _table(source, table)
 
 
 def write_route_table(path: str | Path, table: RouteTable) -> None:
@@ -137,6 +139,13 @@ def _table(path: Path, table: pa.Table) -> RouteTable:
             path=path,
             problem=f"has neither a column links nor nodes (it has {', '.join(names)})",
             remedy=f"It needs the columns {_COLUMNS}",
+        )
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated & _KNOWN:
+        raise InputFileError(
+            path=path,
+            problem=f"has more than one column {', '.join(sorted(repeated & _KNOWN))}",
+            remedy="Keep one of them",
         )
     ids = _strings(table, "route_id") if "route_id" in names else [str(row + 1) for row in range(table.num_rows)]
     departure = _strings(table, "departure") if "departure" in names else [None] * table.num_rows
