@@ -12,18 +12,18 @@ import typer
 
 from ..core.config import parse_config
 from ..core.files import write_file
-from ..distributed.coordinator import fit_regions
 from ..graphs.reading import read_roads
+from ..graphs.road_graph import RoadNetwork
 from ..graphs.samples import COQUIMBO_CREDIT, HELSINKI_CREDIT, helsinki_path, read_coquimbo
 from ..graphs.store import save_network
-from ..irl.checkpoints import save_model
-from ..irl.evaluation import evaluate
+from ..irl.evaluation import Scores, evaluate
 from ..irl.simulation import simulate
 from ..routing.formats import write_geojson
 from ..routing.router import Router
-from .console import describe_model, guarded, progress_bar, say
+from .console import describe_evaluation, describe_model, guarded, progress_bar, say
 from .pictures import choose_trip, draw_model, draw_trip
-from .training_run import train_with_checkpoints
+from .regional_run import train_regions_into
+from .training_run import train_into
 
 TASTE = {
     "travel_time_min": -2.0,
@@ -48,14 +48,10 @@ def demo(
     started = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
     helsinki = read_roads(helsinki_path())
-    say(
-        f"1  Helsinki's extract, read by our own reader: {helsinki.graph.num_nodes} nodes, {helsinki.graph.num_edges} edges, {helsinki.turns.num_turns} turns"
-    )
+    say(f"1  Helsinki's extract, read by our own reader: {_sizes(helsinki)}")
     roads = read_coquimbo()
     save_network(roads, output / "network")
-    say(
-        f"   La Serena and Coquimbo: {roads.graph.num_nodes} nodes, {roads.graph.num_edges} edges, {roads.turns.num_turns} turns"
-    )
+    say(f"   La Serena and Coquimbo: {_sizes(roads)}")
     with progress_bar("simulating", None):
         routes = simulate(roads, num_routes, taste=TASTE, seed=seed, num_destinations=50, min_km=0.5, max_km=3.0)
     training, held_out = routes.split_by_route(0.3, seed)
@@ -64,26 +60,21 @@ def demo(
     say(f"2  {len(routes)} simulated trips, {len(training)} to learn from and {len(held_out)} held out\n")
 
     config = parse_config({"reward": {"features": list(TASTE)}, "baselines": {"budget": 60}}, where="demo")
-    model = train_with_checkpoints(roads, training, config, output / "model", resume=False)
-    save_model(model, output / "model")
+    model = train_into(output / "model", roads, training, config)
     say("3  One reward for the whole map, beside the stated one:")
     describe_model(model, stated=TASTE)
     result = evaluate(model, held_out)
     write_file(output / "evaluation.json", (json.dumps(result.to_json(), indent=1) + "\n").encode())
     write_file(output / "evaluation.txt", (result.table() + "\n").encode())
     say("\n4  On the held-out trips:")
-    say(result.table())
+    describe_evaluation(result)
 
-    with progress_bar("training 4 regions on Ray", 4) as update:
-        regional = fit_regions(roads, training, config, num_regions=4, progress=lambda done, total: update(done, ""))
-    save_model(regional, output / "model_regions")
+    regional = train_regions_into(output / "model_regions", roads, training, config, num_regions=4)
     other = evaluate(regional, held_out)
     one, four = result.models["learned"], other.models["learned"]
     say("\n5  Four regions on Ray, an expert each, merged into one model:")
     say(f"   {regional.summary['num_crossing']} of {len(training)} trips cross a border and taught no region")
-    say(
-        f"   exact match {four.exact:.4f} [{four.exact_interval[0]:.4f}, {four.exact_interval[1]:.4f}], one region {one.exact:.4f} [{one.exact_interval[0]:.4f}, {one.exact_interval[1]:.4f}]"
-    )
+    say(f"   exact match {_exact(four)}, with one region {_exact(one)}")
 
     row = choose_trip(model, held_out)
     graph = roads.graph
@@ -94,15 +85,26 @@ def demo(
     across = Router(regional).route(*(f"edge:{int(graph.edge_id[edge])}" for edge in ends))
     say("\n6  A held-out trip that the learned reward gets right and the fastest route does not:")
     say(
-        f"   {held_out.route_id[row]}: {len(found.edges)} edges, {found.length_m / 1000:.2f} km, log-probability {found.log_probability:.2f}"
+        f"   {held_out.route_id[row]}: {len(found.edges)} edges, {found.length_m / 1000:.2f} km, "
+        f"log-probability {found.log_probability:.2f}"
     )
     say(f"   the regional model's route shares {np.isin(across.edges, found.edges).mean():.0%} of its edges with it")
     draw_trip(model, held_out, output, route_id=held_out.route_id[row])
     draw_model(model, output)
     say(
-        f"\nIn {output}: model, model_regions, network, evaluation.txt, evaluation.json, route.geojson, trip.html, trip.png, network.png"
+        f"\nIn {output}: model, model_regions, network, evaluation.txt, evaluation.json, route.geojson,\n"
+        "trip.html, trip.png, network.png"
     )
     say(f"Roads: {HELSINKI_CREDIT}; {COQUIMBO_CREDIT}. Trips: simulated.  {time.perf_counter() - started:.0f} s")
+
+
+def _sizes(network: RoadNetwork) -> str:
+    return f"{network.graph.num_nodes} nodes, {network.graph.num_edges} edges, {network.turns.num_turns} turns"
+
+
+def _exact(scores: Scores) -> str:
+    low, high = scores.exact_interval
+    return f"{scores.exact:.4f} [{low:.4f}, {high:.4f}]"
 
 
 if __name__ == "__main__":

@@ -7,29 +7,59 @@ from __future__ import annotations
 
 import json
 import logging
-from enum import Enum
+import re
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from .._version import __version__
-from ..core.errors import ConfigurationError
-from .console import describe_model, guarded, out, progress_bar, say
+from ..core.errors import ConfigurationError, InputFileError, UnknownIdError
+from .console import (
+    BAD_INPUT,
+    describe_evaluation,
+    describe_model,
+    guarded,
+    progress_bar,
+    require_free,
+    say,
+    text_table,
+)
+
+if TYPE_CHECKING:
+    from ..irl.model import LearnedModel
+    from ..routing.route import Route
+    from ..routing.router import Router
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Learn from observed routes what travellers prefer, and serve the best routes under what was learned.",
+    epilog="The usual order: build, train, evaluate, route. Without routes of your own, begin with simulate.",
 )
 
-ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="a model folder, as `trodden train` writes it")]
-NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="a stored network, as `trodden build` writes it")]
-RoutesOption = Annotated[Path, typer.Option("--routes", help="routes: .csv or .parquet")]
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="model folder, as `trodden train` writes it")]
+NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="stored network, as `trodden build` writes it")]
+RoutesOption = Annotated[Path, typer.Option("--routes", metavar="FILE", help="routes, .csv or .parquet")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="fail on the first route that cannot be used")]
+Place = Annotated[str, typer.Argument(help="lat,lon or edge:ID or osm:NODE", parser=str.strip)]
+
+_NEGATIVE_POINT = re.compile(r"-\.?\d")
 
 
-class Join(str, Enum):
+class PointCommand(TyperCommand):
+    """A command whose arguments may be points: one that begins with a minus is no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse with a blank before such points; the argument's own parser takes it off again."""
+        return super().parse_args(ctx, [f" {arg}" if _NEGATIVE_POINT.match(arg) else arg for arg in args])
+
+
+class Join(StrEnum):
     """How chains of edges are joined on reading."""
 
     attributes = "attributes"
@@ -37,7 +67,7 @@ class Join(str, Enum):
     none = "none"
 
 
-class UTurns(str, Enum):
+class UTurns(StrEnum):
     """Where turning back is possible."""
 
     dead_ends = "dead_ends"
@@ -45,17 +75,26 @@ class UTurns(str, Enum):
     never = "never"
 
 
-class Ending(str, Enum):
+class Ending(StrEnum):
     """How a route ends."""
 
     arrival = "arrival"
     stop = "stop"
 
 
+class Metric(StrEnum):
+    """Costs that a model can be asked for routes under."""
+
+    learned = "learned"
+    fastest = "fastest"
+    shortest = "shortest"
+    fastest_penalised = "fastest_penalised"
+
+
 @app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say which solver is used and why.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="say which solver is used and why")] = False,
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     logging.getLogger("trodden").setLevel(logging.INFO if verbose else logging.WARNING)
@@ -71,20 +110,26 @@ def build(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="an .osm.pbf, .osm, .osm.gz or .osm.bz2 extract, or a network folder (links.csv, ...)",
+            help="extract (.osm.pbf, .osm, .osm.gz, .osm.bz2) or network folder (links.csv, ...)",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="where to write the network")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NETWORK", help="where to write the network")],
     join: Annotated[
-        Join, typer.Option(help="join chains of edges where attributes agree, everywhere, or nowhere")
+        Join, typer.Option(metavar="RULE", help="join chains of edges by attributes (where they agree), all, or none")
     ] = Join.attributes,
-    u_turns: Annotated[UTurns, typer.Option(help="where turning back is possible")] = UTurns.dead_ends,
+    u_turns: Annotated[
+        UTurns, typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere, or never")
+    ] = UTurns.dead_ends,
     service: Annotated[bool, typer.Option("--service", help="keep highway=service ways")] = False,
 ) -> None:
-    """Read roads once and store them for fast loading. The last line is `roads: N nodes, M edges`."""
+    """Read roads and store them for fast loading.
+
+    What was skipped, split and imputed is counted; the last line is `roads: N nodes, M edges`.
+    """
     from ..graphs.reading import format_report, read_roads
     from ..graphs.store import save_network
 
+    require_free(output, "network")
     with progress_bar("reading roads", None) as update:
         network = read_roads(
             source,
@@ -101,21 +146,34 @@ def build(
 @guarded
 def simulate(
     network: NetworkPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="where to write the routes: .parquet or .csv")],
-    num_routes: Annotated[int, typer.Option("--num-routes", "-n", min=1, help="routes to draw")] = 1000,
-    seed: Annotated[int, typer.Option(help="same seed, same routes")] = 0,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="where to write them: .parquet or .csv")
+    ],
+    num_routes: Annotated[int, typer.Option("--num-routes", "-n", min=1, metavar="N", help="routes to draw")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="same seed, same routes")] = 0,
     taste: Annotated[
-        str, typer.Option(help="stated reward as name=value,name=value; default: a plausible driver")
+        str, typer.Option(metavar="NAME=VALUE,...", help="the stated reward; default: a plausible driver")
     ] = "",
-    destinations: Annotated[int, typer.Option(min=1, help="distinct destinations; each costs a solve")] = 50,
-    min_km: Annotated[float, typer.Option(min=0.0, help="least crow distance of a trip")] = 0.0,
-    max_km: Annotated[float | None, typer.Option(help="largest crow distance of a trip")] = None,
-    ending: Annotated[Ending, typer.Option(help="how routes end")] = Ending.arrival,
+    destinations: Annotated[
+        int, typer.Option(min=1, metavar="N", help="distinct destinations; each costs a solve")
+    ] = 50,
+    min_km: Annotated[float, typer.Option(min=0.0, metavar="KM", help="least crow distance of a trip")] = 0.0,
+    max_km: Annotated[float | None, typer.Option(metavar="KM", help="largest crow distance of a trip")] = None,
+    ending: Annotated[
+        Ending, typer.Option(metavar="RULE", help="a route ends on arrival, or by a choice to stop")
+    ] = Ending.arrival,
 ) -> None:
-    """Draw routes from the exact policy of a stated reward; everything made from them is labelled simulated."""
+    """Draw routes from a stated reward.
+
+    They come from its exact policy; everything made from them is labelled simulated.
+    """
     from ..graphs.reading import read_roads
     from ..irl.simulation import default_taste, simulate
 
+    if output.suffix not in {".parquet", ".csv"}:
+        raise InputFileError(
+            path=output, problem="routes are written as .parquet or .csv", remedy="Choose one of these suffixes"
+        )
     roads = read_roads(network)
     wanted = _parse_taste(taste) if taste else default_taste(roads)
     with progress_bar("simulating", num_routes) as update:
@@ -140,7 +198,8 @@ def simulate(
     routes.write(output)
     stated = ", ".join(f"{name} {value:g}" for name, value in wanted.items())
     say(
-        f"{len(routes)} simulated routes with {len(routes.edge) / max(len(routes), 1):.1f} edges on average, seed {seed}, in {output}"
+        f"{len(routes)} simulated routes in {output}, seed {seed}, "
+        f"{len(routes.edge) / max(len(routes), 1):.1f} edges on average"
     )
     say(f"stated reward: {stated}")
 
@@ -150,43 +209,46 @@ def simulate(
 def train(
     network: NetworkPath,
     routes: RoutesOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="where to write the model")],
-    config: Annotated[Path | None, typer.Option(help="configuration as TOML; written back beside the model")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="fail on the first route that cannot be used")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="where to write the model")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="settings; written in full beside the model")
+    ] = None,
+    strict: StrictOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint of an interrupted run")] = False,
-    ray: Annotated[str, typer.Option(help="train regions on Ray: local, auto, or a cluster's address")] = "",
-    regions: Annotated[int, typer.Option(min=1, help="regions with a reward of their own (needs --ray)")] = 1,
-    workers: Annotated[int | None, typer.Option(min=1, help="CPUs for --ray; default all")] = None,
+    ray: Annotated[str, typer.Option(metavar="ADDRESS", help="train on Ray: local, auto, or a cluster's address")] = "",
+    regions: Annotated[
+        int, typer.Option(min=1, metavar="N", help="regions with a reward of their own (with --ray)")
+    ] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="regions that learn at a time (with --ray); default all CPUs")
+    ] = None,
 ) -> None:
-    """Learn a reward from routes."""
+    """Learn a reward from routes.
+
+    Interrupted (Ctrl-C, SIGTERM), it leaves MODEL.checkpoint, from which --resume goes on.
+    """
     from ..core.config import Config, read_config
     from ..graphs.reading import read_roads
-    from ..irl.checkpoints import save_model
     from ..irl.demonstrations import read_demonstrations
 
     settings = read_config(config) if config else Config()
     if not ray and (regions > 1 or workers is not None):
         raise ConfigurationError(where="train", problem="--regions and --workers need --ray (say --ray local)")
+    if ray and resume:
+        raise ConfigurationError(where="train", problem="--resume is for a run without --ray; regions start again")
+    require_free(output, "model")
     roads = read_roads(network)
     demonstrations = read_demonstrations(routes, roads, strict=strict)
     if ray:
-        from ..distributed.coordinator import fit_regions
+        from .regional_run import train_regions_into
 
-        with progress_bar(f"training {regions} regions on Ray", regions) as update:
-            model = fit_regions(
-                roads,
-                demonstrations,
-                settings,
-                num_regions=regions,
-                num_workers=workers,
-                address=ray,
-                progress=lambda done, total: update(done, ""),
-            )
+        model = train_regions_into(
+            output, roads, demonstrations, settings, num_regions=regions, num_workers=workers, address=ray
+        )
     else:
-        from .training_run import train_with_checkpoints
+        from .training_run import train_into
 
-        model = train_with_checkpoints(roads, demonstrations, settings, output, resume=resume)
-    save_model(model, output)
+        model = train_into(output, roads, demonstrations, settings, resume=resume)
     describe_model(model)
     say(f"model in {output}")
 
@@ -196,10 +258,13 @@ def train(
 def evaluate(
     model: ModelPath,
     routes: RoutesOption,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures as JSON")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="fail on the first route that cannot be used")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the figures as JSON")] = None,
+    strict: StrictOption = False,
 ) -> None:
-    """Compare learned, shortest, fastest and fastest + penalties on held-out routes."""
+    """Score a model on held-out routes.
+
+    Learned, shortest, fastest, and fastest with penalties on turns, on the same trips.
+    """
     from ..core.files import write_file
     from ..irl.checkpoints import load_model
     from ..irl.demonstrations import read_demonstrations
@@ -211,21 +276,23 @@ def evaluate(
         result = evaluate(learned, demonstrations)
     if json_file is not None:
         write_file(json_file, (json.dumps(result.to_json(), indent=1) + "\n").encode())
-    say(result.table())
+    describe_evaluation(result)
 
 
-@app.command()
+@app.command(cls=PointCommand)
 @guarded
 def route(
     model: ModelPath,
-    origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="lat,lon or edge:ID or osm:NODE")],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="lat,lon or edge:ID or osm:NODE")],
-    geojson: Annotated[Path | None, typer.Option(help="write the route as GeoJSON")] = None,
-    metric: Annotated[str, typer.Option(help="learned, fastest, shortest or fastest_penalised")] = "learned",
+    origin: Place,
+    destination: Place,
+    geojson: Annotated[Path | None, typer.Option(metavar="FILE", help="write the route as GeoJSON")] = None,
+    metric: Annotated[
+        Metric, typer.Option(metavar="NAME", help="learned, fastest, shortest or fastest_penalised")
+    ] = Metric.learned,
 ) -> None:
-    """The best route between two points under what was learned.
+    """Find the best route between two points.
 
-    A latitude below zero begins with a minus: write `--` before the points, as in `trodden route MODEL -- -29.9,-71.2 -29.8,-71.2`.
+    For example: trodden route MODEL -29.91,-71.25 osm:4512 --geojson route.geojson
     """
     from ..irl.checkpoints import load_model
     from ..routing.formats import write_geojson
@@ -233,29 +300,37 @@ def route(
 
     learned = load_model(model)
     router = Router(learned)
-    if metric in learned.baseline_costs:
-        from ..irl.model import entry_costs
+    if metric is not Metric.learned:
+        _add_baseline(router, learned, metric.value)
+    found = router.route(origin, destination, metric=metric.value)
+    _describe_route(found, learned, f"{metric.value} route from {origin} to {destination}")
+    if geojson is not None:
+        write_geojson(found, geojson)
+        say(f"GeoJSON in {geojson}")
 
-        cost = learned.baseline_costs[metric]
-        router.add_metric(metric, cost, entry_costs(0 * learned.entry_cost, cost, learned.network.turns.to_edge))
-    found = router.route(origin, destination, metric=metric)
+
+def _add_baseline(router: Router, learned: LearnedModel, name: str) -> None:
+    from ..irl.model import entry_costs
+
+    if name not in learned.baseline_costs:
+        known = ", ".join(["learned", *learned.baseline_costs])
+        raise UnknownIdError(kind="metric", identifier=name, remedy=f"this model has: {known}")
+    cost = learned.baseline_costs[name]
+    router.add_metric(name, cost, entry_costs(0 * learned.entry_cost, cost, learned.network.turns.to_edge))
+
+
+def _describe_route(found: Route, learned: LearnedModel, title: str) -> None:
     time = f", {found.travel_time_s / 60:.1f} min" if found.travel_time_s is not None else ""
-    unit = {"learned": "", "shortest": " m"}.get(metric, " s")
-    say(
-        f"{metric} route from {origin} to {destination}: {len(found.edges)} edges, {found.length_m / 1000:.3f} km{time}, cost {found.cost:.4f}{unit}"
-    )
-    if metric == "learned":
-        say(
-            f"log-probability {found.log_probability:.4f}"
-            + (" under a reward learned from simulated routes" if learned.is_simulated else "")
-        )
+    unit = {"learned": "", "shortest": " m"}.get(found.metric, " s")
+    say(title)
+    say(f"{len(found.edges)} edges, {found.length_m / 1000:.3f} km{time}, cost {found.cost:.4f}{unit}")
+    if found.metric == "learned":
+        simulated = " under a reward learned from simulated routes" if learned.is_simulated else ""
+        say(f"log-probability {found.log_probability:.4f}{simulated}")
     for role, snap in (("origin", found.origin_snap), ("destination", found.destination_snap)):
         if snap is not None:
             say(f"{role} snapped over {snap.distance_m:.0f} m to edge {int(learned.network.graph.edge_id[snap.edge])}")
     say("edges: " + " ".join(map(str, found.edge_ids)))
-    if geojson is not None:
-        write_geojson(found, geojson)
-        say(f"GeoJSON in {geojson}")
 
 
 @app.command(name="map")
@@ -263,21 +338,26 @@ def route(
 def draw(
     model: ModelPath,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="folder for trip.html, trip.png and network.png")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="for network.png, trip.png and trip.html")
     ] = Path("map"),
     routes: Annotated[
-        Path | None, typer.Option("--routes", help="held-out routes; the trip drawn is one of them")
+        Path | None, typer.Option("--routes", metavar="FILE", help="held-out routes, one of which is drawn")
     ] = None,
     route_id: Annotated[
         str | None,
-        typer.Option(help="which route; default: one that the learned reward gets right and fastest does not"),
+        typer.Option(metavar="ID", help="which one; default: one that learned gets right and fastest does not"),
     ] = None,
 ) -> None:
-    """Draw a held-out trip (travelled, learned, fastest) and the network coloured by learned cost per metre."""
+    """Draw a held-out trip, and what the network costs.
+
+    The trip as travelled, learned and fastest; every edge coloured by its learned cost per metre.
+    """
     from ..irl.checkpoints import load_model
     from ..irl.demonstrations import read_demonstrations
     from .pictures import draw_model, draw_trip
 
+    if route_id is not None and routes is None:
+        raise ConfigurationError(where="map", problem="--route-id needs --routes, the file that the route stands in")
     learned = load_model(model)
     written = [draw_model(learned, output)]
     if routes is not None:
@@ -289,26 +369,23 @@ def draw(
 @app.command()
 @guarded
 def doctor() -> None:
-    """What is installed, what is missing, and how to mend it."""
-    from rich.table import Table
-
+    """Say what is installed, what is missing, and how to mend it."""
     from .doctor import check_installation
 
     checks = check_installation()
-    table = Table(box=None, pad_edge=False)
-    for title in ("", "what", "found", "needed for", "how to mend"):
-        table.add_column(title)
-    for check in checks:
-        table.add_row(
-            "ok" if check.ok else "--",
-            check.name,
-            check.found or "missing",
-            check.needed_for,
-            "" if check.ok else check.mend,
+    rows = [[c.name, c.found or "missing", "" if c.ok else "<-", c.needed_for] for c in checks]
+    width = max(len(row[1]) for row in rows)
+    say(
+        text_table(
+            ["what", "found".ljust(width), "", "needed for"], [[*r[:1], r[1].ljust(width), *r[2:]] for r in rows]
         )
-    out.print(table)
-    missing = sum(not check.ok for check in checks)
-    say("everything is there" if not missing else f"{missing} of {len(checks)} checks want attention")
+    )
+    bad = [check for check in checks if not check.ok]
+    for check in bad:
+        say(f"{check.name}{'' if check.is_required else ' (trodden works without it)'}: {check.remedy}")
+    say("everything is there" if not bad else f"{len(bad)} of {len(checks)} checks want attention")
+    if any(check.is_required for check in bad):
+        raise typer.Exit(BAD_INPUT)
 
 
 def _parse_taste(text: str) -> dict[str, float]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ..core.config import Config
-from ..core.errors import InterruptedRunError
+from ..core.errors import InterruptedRunError, StoredFolderError
 from ..graphs.road_graph import RoadNetwork
-from ..irl.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from ..irl.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_model
 from ..irl.demonstrations import Demonstrations
 from ..irl.features import default_features, expand_names
 from ..irl.model import LearnedModel
@@ -21,46 +22,66 @@ def checkpoint_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.checkpoint")
 
 
-def train_with_checkpoints(
-    network: RoadNetwork, demonstrations: Demonstrations, config: Config, output: Path, *, resume: bool
+def train_into(
+    output: Path, network: RoadNetwork, demonstrations: Demonstrations, config: Config, *, resume: bool = False
 ) -> LearnedModel:
-    """`fit` with a bar; a checkpoint every few iterations and on interruption, removed once the model is trained.
+    """`fit` with a bar, and the model saved; a checkpoint every few iterations and on interruption until then.
 
     Raises
     ------
     InterruptedRunError
-        SIGINT or SIGTERM; the checkpoint is written and the message names the way to go on.
+        SIGINT or SIGTERM; the checkpoint is written and the message names the way to go on. What an earlier run left
+        at ``output`` is untouched.
+    StoredFolderError
+        With ``resume``, there is no checkpoint, or one of another run.
     """
     path = checkpoint_path(output)
-    names = expand_names(network, config.reward.features or default_features(network))
-    start = load_checkpoint(path, network_checksum=network.checksum, names=names) if resume else None
-    if start is not None:
-        say(f"going on from iteration {start.iteration}")
-    latest: Checkpoint | None = start
-    with progress_bar("training", config.training.max_iterations) as update:
-
-        def report(step: TrainingProgress) -> None:
-            nonlocal latest
-            latest = step.checkpoint
-            if step.iteration % config.training.checkpoint_every == 0:
-                save_checkpoint(latest, path)
-            update(
-                step.iteration,
-                f"loss {-step.log_likelihood_per_route:.5f}  gradient {step.gradient_norm:.1e}  {step.routes_per_second:,.0f} routes/s",
-            )
-
-        try:
-            model = fit(network, demonstrations, config, progress=report, resume=start)
-        except (KeyboardInterrupt, Terminated) as stop:
-            saved = "no iteration was finished, so there is nothing to resume"
-            if latest is not None:
-                save_checkpoint(latest, path)
-                saved = f"iteration {latest.iteration} is saved in {path}; the same command with --resume goes on from there"
-            is_interrupt = isinstance(stop, KeyboardInterrupt)
-            raise InterruptedRunError(
-                signal_name="SIGINT" if is_interrupt else "SIGTERM",
-                saved=saved,
-                exit_code=INTERRUPTED if is_interrupt else TERMINATED,
-            ) from None
+    keeper = _Keeper(path, config.training.checkpoint_every, _start(path, network, config) if resume else None)
+    try:
+        with progress_bar("training", config.training.max_iterations) as update:
+            model = fit(network, demonstrations, config, progress=keeper.watch(update), resume=keeper.latest)
+        save_model(model, output)
+    except (KeyboardInterrupt, Terminated) as stop:
+        is_interrupt = isinstance(stop, KeyboardInterrupt)
+        raise InterruptedRunError(
+            signal_name="SIGINT" if is_interrupt else "SIGTERM",
+            saved=keeper.save(),
+            exit_code=INTERRUPTED if is_interrupt else TERMINATED,
+        ) from None
     shutil.rmtree(path, ignore_errors=True)
     return model
+
+
+def _start(path: Path, network: RoadNetwork, config: Config) -> Checkpoint:
+    if not path.exists():
+        raise StoredFolderError(path=path, problem="there is no checkpoint to resume from", remedy="Leave out --resume")
+    names = expand_names(network, config.reward.features or default_features(network))
+    start = load_checkpoint(path, network_checksum=network.checksum, names=names)
+    say(f"going on from iteration {start.iteration}")
+    return start
+
+
+class _Keeper:
+    """Holds the latest checkpoint of a run, and writes it."""
+
+    def __init__(self, path: Path, every: int, start: Checkpoint | None) -> None:
+        self._path, self._every, self.latest = path, every, start
+
+    def watch(self, update: Callable[[float, str], None]) -> Callable[[TrainingProgress], None]:
+        """A callback for `fit` that also moves a progress bar."""
+
+        def report(step: TrainingProgress) -> None:
+            self.latest = step.checkpoint
+            if step.iteration % self._every == 0:
+                save_checkpoint(step.checkpoint, self._path)
+            loss, pace = -step.log_likelihood_per_route, step.routes_per_second
+            update(step.iteration, f"loss {loss:.4f}  |g| {step.gradient_norm:.0e}  {pace:,.0f} routes/s")
+
+        return report
+
+    def save(self) -> str:
+        """Write the latest checkpoint; what a message says about it."""
+        if self.latest is None:
+            return "no iteration was finished, so there is nothing to resume"
+        save_checkpoint(self.latest, self._path)
+        return f"iteration {self.latest.iteration} is saved in {self._path}; the same command with --resume goes on from there"

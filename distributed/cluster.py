@@ -73,7 +73,7 @@ def _connect(address: str) -> None:
                 )
             else:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
         raise ResourceError(
             asked=f"a Ray at {address!r}",
             available=f"none that answers ({str(error).strip().splitlines()[0]})",

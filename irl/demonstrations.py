@@ -174,8 +174,12 @@ class Demonstrations:
         return self.take(np.sort(shuffled[count:])), self.take(np.sort(shuffled[:count]))
 
     def split_by_pair(self, fraction: float, seed: int = 0) -> tuple[Demonstrations, Demonstrations]:
-        """(rest, held out): whole origin-destination pairs are drawn, so that no held-out pair was seen."""
-        pairs, inverse = np.unique(np.stack([self.origin, self.last_edge], axis=1), axis=0, return_inverse=True)
+        """(rest, held out): whole origin-destination pairs are drawn, so that no held-out pair was seen.
+
+        A pair is the first edge and the last node: then neither was its last edge seen, and it holds for both endings.
+        """
+        last_node = destination_key(self.network.graph, self.last_edge, "stop")
+        pairs, inverse = np.unique(np.stack([self.origin, last_node], axis=1), axis=0, return_inverse=True)
         shuffled = np.random.default_rng(seed).permutation(len(pairs))
         count = int(np.clip(round(fraction * len(pairs)), 1, max(len(pairs) - 1, 1)))
         is_held_out = np.isin(inverse.reshape(-1), shuffled[:count])

@@ -87,7 +87,9 @@ def expand_names(network: RoadNetwork, names: Sequence[str]) -> tuple[str, ...]:
             counts = np.bincount(column.codes, minlength=len(column.levels))
             reference = int(np.argmax(counts))
             # Edges that do not say ("") have no column of their own: they stand with the reference.
-            result += [f"{kind}:{text}" for i, text in enumerate(column.levels) if i != reference and counts[i] and text]
+            result += [
+                f"{kind}:{text}" for i, text in enumerate(column.levels) if i != reference and counts[i] and text
+            ]
         else:
             result.append(name)
     repeated = {name for name in result if result.count(name) > 1}

@@ -177,7 +177,7 @@ def _weights(path: Path, table: pa.Table) -> Floats:
     for row, value in enumerate(table.column("weight").to_pylist()):
         try:
             weights[row] = 1.0 if value in (None, "") else float(value)
-        except ValueError:
+        except (TypeError, ValueError):
             raise InputFileError(
                 path=path,
                 row=row + 1,

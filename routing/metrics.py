@@ -12,7 +12,7 @@ from ..core.config import PlannerConfig
 from ..core.errors import InfeasibleRewardError, UnderflowError
 from ..core.types import Floats
 from ..graphs.edge_costs import quantise
-from ..graphs.hierarchy import Hierarchy, Metric, Start
+from ..graphs.hierarchy import Hierarchy, Metric, Start, StatePath
 from ..graphs.road_graph import RoadNetwork
 from ..irl.destinations import Ending, destination_key, make_destinations
 from ..irl.factorization import Factorization
@@ -82,6 +82,30 @@ class NamedCosts:
         entry = [float(self._entry_cost[edge]) for edge in edges]
         least = min(entry)
         return [(edge, self._costs.to_quanta(cost - least)) for edge, cost in zip(edges, entry, strict=True)]
+
+    def path_around(self, start: tuple[int, ...], end: tuple[int, ...], behind: frozenset[int]) -> StatePath:
+        """The cheapest path that leaves every edge of ``behind`` before it ends there: on it, the trip would go backwards.
+
+        Such a first edge is replaced by the edges that follow it, at the cost of the turn onto them, and put back in
+        front of the path found.
+        """
+        turns, quanta = self._network.turns, self._costs.value
+        sources: list[Start] = []
+        onto: dict[int, int] = {}
+        for edge, initial in self.sources(start):
+            if edge not in behind:
+                sources.append((edge, initial))
+                continue
+            for turn in range(int(turns.first_out[edge]), int(turns.first_out[edge + 1])):
+                onto[int(turns.to_edge[turn])] = turn
+                sources.append((int(turns.to_edge[turn]), initial + int(quanta[turn])))
+        if not sources:
+            return StatePath(-1, -1, (), turns)
+        path = self.metric.path(sources, [(edge, 0) for edge in end])
+        if not path.is_reachable or path.first not in onto or path.first in set(start) - behind:
+            return path
+        turn = onto[path.first]
+        return StatePath(path.cost, int(turns.from_edge[turn]), [turn, *path.taken], turns)
 
     def log_probability(self, route: Route) -> float:
         """See `Route.log_probability`."""

@@ -138,8 +138,11 @@ class Router:
         if start.node >= 0 and start.node == end.node:
             return self._route(StatePath(-1, -1, (), self.network.turns), start, end, costs)
         if start.edges and end.edges:
-            sources, targets = _without_going_back(start, end)
-            path = costs.metric.path(costs.sources(sources), [(edge, 0) for edge in targets])
+            sources, targets, behind = _without_going_back(start, end)
+            if behind:
+                path = costs.path_around(sources, targets, behind)
+            else:
+                path = costs.metric.path(costs.sources(sources), [(edge, 0) for edge in targets])
             if path.is_reachable:
                 return self._route(path, start, end, costs)
         raise explain_unreachable(self.network, start, end, index=index)
@@ -180,10 +183,16 @@ class Router:
             return self._index
 
 
-def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First and last edges; where both points are coordinates on one road, the direction that leads to the second.
+def _without_going_back(
+    start: Terminal, end: Terminal
+) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
+    """(first edges, last edges, first edges that must be left and come back to).
 
-    Edges are whole, so without this either direction of the road would do, and the route could point the wrong way.
+    Edges are whole, so two coordinates on one road need care: a direction that leads to the second point is taken alone;
+    where there is none (a one-way road, the second point behind the first) the trip has to go around.
     """
-    ahead = tuple(a.edge for a in start.snaps for b in end.snaps if a.edge == b.edge and a.fraction <= b.fraction)
-    return (ahead[:1], ahead[:1]) if ahead else (start.edges, end.edges)
+    pairs = [(a, b) for a in start.snaps for b in end.snaps if a.edge == b.edge]
+    ahead = tuple(a.edge for a, b in pairs if a.fraction <= b.fraction)
+    if ahead:
+        return ahead[:1], ahead[:1], frozenset()
+    return start.edges, end.edges, frozenset(a.edge for a, _ in pairs)

@@ -120,7 +120,9 @@ def with_shapes(network: RoadNetwork, random: np.random.Generator) -> RoadNetwor
         fresh += count
         if count:
             free.setdefault(ends, []).append(inner[-1])
-    lists = [[int(graph.node_id[graph.tail[e]]), *inner[e], int(graph.node_id[graph.head[e]])] for e in range(len(inner))]
+    lists = [
+        [int(graph.node_id[graph.tail[e]]), *inner[e], int(graph.node_id[graph.head[e]])] for e in range(len(inner))
+    ]
     first = np.concatenate([[0], np.cumsum([len(nodes) for nodes in lists])]).astype(np.int64)
     points = np.concatenate(lists).astype(np.int64)
     zeros = np.zeros(len(points), np.int32)
@@ -138,7 +140,9 @@ def edge_nodes(network: RoadNetwork, edge: int) -> list[int]:
     return shapes.osm_node[shapes.first_point[edge] : shapes.first_point[edge + 1]].tolist()
 
 
-def stated_model(network: RoadNetwork, turn_cost: np.ndarray, config: Config | None = None, **changes: object) -> LearnedModel:
+def stated_model(
+    network: RoadNetwork, turn_cost: np.ndarray, config: Config | None = None, **changes: object
+) -> LearnedModel:
     """A model with these turn costs, not learned from anything."""
     length = network.edge_length_m()[network.turns.to_edge]
     model = LearnedModel(
