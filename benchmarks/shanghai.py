@@ -1,7 +1,7 @@
 """Real taxi routes in Shanghai: a linear reward against shortest and fastest, on held-out trips.
 
-The reward has ten features (length, left, right, U-turn, constant, road classes). It is fitted on train.csv and looked at
-once on test.csv. Routes: Zhao & Liang (2023), Transportation Research C 149, 104079; roads: OpenStreetMap.
+The reward has ten features (length, left, right, U-turn, constant, road classes). It is fitted on train.csv and looked
+at once on test.csv. Routes: Zhao & Liang (2023), Transportation Research C 149, 104079; roads: OpenStreetMap.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ FEATURES = ["length_km", "is_left", "is_right", "is_uturn", "constant", "class:*
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "shanghai")
+    default = Path(__file__).resolve().parents[2] / "shared" / "data" / "shanghai"
+    parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--budget", type=int, default=200, help="evaluations of the penalty search on train.csv")
     arguments = parser.parse_args()
     network = read_roads(arguments.data)

@@ -109,7 +109,11 @@ def progress_bar(what: str, total: float | None) -> Iterator[Callable[[float, st
     columns += [TimeElapsedColumn(), TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True))]
     with Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total, note="")
-        yield lambda completed, note="": bar.update(task, completed=completed, note=note)
+
+        def update(completed: float, note: str = "") -> None:
+            bar.update(task, completed=completed, note=note)
+
+        yield update
 
 
 def coefficient_table(
@@ -177,23 +181,27 @@ def describe_evaluation(result: Evaluation) -> None:
     """Print an evaluation, not wider than 80 columns."""
     word = "simulated routes" if result.is_simulated else "routes"
     say(f"{result.num_routes} {word}" + _skipped(result.skipped))
-    say(_score_table(result.models, result.comparisons))
+    _print_scores(result.models, result.comparisons)
     say(f"\n{result.num_unseen} of them between pairs not seen in training")
     if result.num_unseen:
-        say(_score_table(result.unseen, result.unseen_comparisons))
+        _print_scores(result.unseen, result.unseen_comparisons)
     weight = "length" if result.length_unit == "m" else "travel time (this network has no lengths)"
-    say(f"\nexact: share of routes with the same edges. IoU: shared edges, weighted by {weight}.")
-    say("NLL: nats. [ ]: 95 % bootstrap intervals. gap: exact of learned minus this one; p: McNemar.")
+    say("\nexact: the same edges. IoU: shared edges over all, weighted by " + weight + ".")
+    say("gap: exact of learned minus this one; p: McNemar. []: 95 % bootstrap intervals.")
 
 
-def _score_table(models: dict[str, Scores], comparisons: dict[str, PairedComparison]) -> str:
+def _print_scores(models: dict[str, Scores], comparisons: dict[str, PairedComparison]) -> None:
     rows = []
     for name, one in models.items():
         gap = comparisons.get(name)
         versus = ["", ""] if gap is None else [_with_interval(gap.difference, gap.interval, "+"), f"{gap.p_value:.2g}"]
-        likelihood = [_number(one.nll_per_route, "{:.4f}"), _number(one.nll_per_turn, "{:.4f}")]
-        rows.append([name, _with_interval(one.exact, one.exact_interval), f"{one.iou:.3f}", *likelihood, *versus])
-    return text_table(["model", "exact", "IoU", "NLL/route", "/turn", "gap", "p"], rows)
+        rows.append([name, _with_interval(one.exact, one.exact_interval), f"{one.iou:.3f}", *versus])
+    say(text_table(["model", "exact", "IoU", "gap", "p"], rows))
+    learned = models["learned"]
+    if learned.nll_per_route is not None:
+        say(
+            f"learned, negative log-likelihood: {learned.nll_per_route:.4f} per route, {learned.nll_per_turn:.4f} per turn"
+        )
 
 
 def _with_interval(value: float, interval: tuple[float, float], sign: str = "") -> str:

@@ -25,7 +25,6 @@ from .console import (
     progress_bar,
     require_free,
     say,
-    text_table,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +45,9 @@ ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="model folder, 
 NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="stored network, as `trodden build` writes it")]
 RoutesOption = Annotated[Path, typer.Option("--routes", metavar="FILE", help="routes, .csv or .parquet")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="fail on the first route that cannot be used")]
-Place = Annotated[str, typer.Argument(help="lat,lon or edge:ID or osm:NODE", parser=str.strip)]
+_WAYS_TO_SAY = "lat,lon or edge:ID or osm:NODE"
+OriginPlace = Annotated[str, typer.Argument(metavar="ORIGIN", help=_WAYS_TO_SAY, parser=str.strip)]
+DestinationPlace = Annotated[str, typer.Argument(metavar="DESTINATION", help=_WAYS_TO_SAY, parser=str.strip)]
 
 _NEGATIVE_POINT = re.compile(r"-\.?\d")
 
@@ -73,6 +74,13 @@ class UTurns(StrEnum):
     dead_ends = "dead_ends"
     everywhere = "everywhere"
     never = "never"
+
+
+class SplitBy(StrEnum):
+    """What is drawn when routes are held out."""
+
+    route = "route"
+    pair = "pair"
 
 
 class Ending(StrEnum):
@@ -206,6 +214,28 @@ def simulate(
 
 @app.command()
 @guarded
+def split(
+    network: NetworkPath,
+    routes: RoutesOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder for train.parquet and held_out.parquet")],
+    by: Annotated[SplitBy, typer.Option(help="hold out single routes, or whole origin-destination pairs")] = SplitBy.route,
+    fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="share to hold out")] = 0.2,
+    seed: Annotated[int, typer.Option(help="same seed, same split")] = 0,
+) -> None:
+    """Split routes into those to learn from and those to evaluate on."""
+    from ..graphs.reading import read_roads
+    from ..irl.demonstrations import read_demonstrations
+
+    demonstrations = read_demonstrations(routes, read_roads(network))
+    cut = demonstrations.split_by_route if by is SplitBy.route else demonstrations.split_by_pair
+    parts = dict(zip(("train", "held_out"), cut(fraction, seed), strict=True))
+    for name, part in parts.items():
+        part.write(output / f"{name}.parquet")
+        say(f"{len(part)} {'simulated ' if part.is_simulated else ''}routes in {output / name}.parquet")
+
+
+@app.command()
+@guarded
 def train(
     network: NetworkPath,
     routes: RoutesOption,
@@ -283,8 +313,8 @@ def evaluate(
 @guarded
 def route(
     model: ModelPath,
-    origin: Place,
-    destination: Place,
+    origin: OriginPlace,
+    destination: DestinationPlace,
     geojson: Annotated[Path | None, typer.Option(metavar="FILE", help="write the route as GeoJSON")] = None,
     metric: Annotated[
         Metric, typer.Option(metavar="NAME", help="learned, fastest, shortest or fastest_penalised")
@@ -373,16 +403,15 @@ def doctor() -> None:
     from .doctor import check_installation
 
     checks = check_installation()
-    rows = [[c.name, c.found or "missing", "" if c.ok else "<-", c.needed_for] for c in checks]
-    width = max(len(row[1]) for row in rows)
-    say(
-        text_table(
-            ["what", "found".ljust(width), "", "needed for"], [[*r[:1], r[1].ljust(width), *r[2:]] for r in rows]
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        say(
+            f"{'ok' if check.ok else '--'}  {check.name:<{width}}  {check.found or ('missing' if not check.ok else '-')}"
         )
-    )
     bad = [check for check in checks if not check.ok]
     for check in bad:
-        say(f"{check.name}{'' if check.is_required else ' (trodden works without it)'}: {check.remedy}")
+        say(f"\n{check.name}{'' if check.is_required else ' (not required)'}, for {check.needed_for}\n  {check.remedy}")
+    say()
     say("everything is there" if not bad else f"{len(bad)} of {len(checks)} checks want attention")
     if any(check.is_required for check in bad):
         raise typer.Exit(BAD_INPUT)

@@ -84,4 +84,5 @@ class _Keeper:
         if self.latest is None:
             return "no iteration was finished, so there is nothing to resume"
         save_checkpoint(self.latest, self._path)
-        return f"iteration {self.latest.iteration} is saved in {self._path}; the same command with --resume goes on from there"
+        where = f"iteration {self.latest.iteration} is saved in {self._path}"
+        return f"{where}; the same command with --resume goes on from there"

@@ -69,9 +69,10 @@ def write_folder(
     """
     target = Path(path)
     _refuse_foreign_target(target, kind)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    scratch: Path | None = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
         for name, inner in (folders or {}).items():
             _link_folder(inner, scratch / name)
         for name, array in arrays.items():
@@ -90,14 +91,14 @@ def write_folder(
         os.chmod(scratch, 0o755)
         _swap_in(scratch, target)
     except OSError as error:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _discard(scratch)
         raise StoredFolderError(
             path=target,
             problem=f"could not be written ({error})",
             remedy="What stood there before is untouched; free space or choose another place",
         ) from error
     except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _discard(scratch)
         raise
     return target
 
@@ -147,7 +148,7 @@ def read_folder(
         for name in manifest["files"]
         if name.endswith(".npy")
     }
-    return StoredFolder(folder, json.loads((folder / _DOCUMENT).read_bytes()), arrays, inner)
+    return StoredFolder(folder, _read_document(folder, manifest), arrays, inner)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -156,6 +157,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         if not (isinstance(manifest["files"], dict) and isinstance(manifest["folders"], dict)):
             raise TypeError("files and folders must be objects")
+        if not all(
+            isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys() for entry in manifest["files"].values()
+        ):
+            raise TypeError("every file needs sha256 and bytes")
     except FileNotFoundError:
         raise StoredFolderError(
             path=folder,
@@ -180,6 +185,11 @@ _RESTORE = "Restore it from a copy, or make it again"
 
 def _to_json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _discard(scratch: Path | None) -> None:
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _previous(target: Path) -> Path:
@@ -285,10 +295,26 @@ def _check_file(folder: Path, name: str, entry: Mapping[str, Any], verify: bool)
         )
 
 
-def _read_array(path: Path, *, mapped: bool) -> NDArray[Any]:
+def _read_document(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except ValueError as error:
+        if _DOCUMENT not in manifest["files"]:
+            raise ValueError("the manifest does not list it")
+        return dict(json.loads((folder / _DOCUMENT).read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise StoredFolderError(
+            path=folder / _DOCUMENT, problem=f"is not a document that trodden wrote ({error})", remedy=_RESTORE
+        ) from error
+
+
+def _read_array(path: Path, *, mapped: bool) -> NDArray[Any]:
+    # Not np.load, which also takes other kinds of file and hands back something else than an array.
+    try:
+        if mapped:
+            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+        else:
+            with open(path, "rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, MemoryError) as error:
         raise StoredFolderError(
             path=path, problem=f"is not a plain array ({error})", remedy="Do not use this folder"
         ) from error

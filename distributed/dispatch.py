@@ -54,8 +54,9 @@ def learn_shards(
 
 
 def _start(shard: Shard, config: Any) -> Any:
-    options = RegionActor.options(num_cpus=1, max_restarts=MAX_RESTARTS, max_task_retries=MAX_RESTARTS)
-    return options.remote(ray.put(shard), config)
+    actor_class: Any = RegionActor  # what ray.remote makes of it has no type
+    actor = actor_class.options(num_cpus=1, max_restarts=MAX_RESTARTS, max_task_retries=MAX_RESTARTS)
+    return actor.remote(ray.put(shard), config)
 
 
 def _outcome(answer: Any, region: int) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,5 +98,5 @@ def sub_network(network: RoadNetwork, edges: Ints) -> RoadNetwork:
         {name: values[kept] for name, values in turns.extra.items()},
     )
     report = {"source": network.report.get("source", ""), "part_of": network.checksum}
-    identity = f"{network.checksum}/{len(edges)}-{int(edges[0])}-{int(edges[-1])}"
+    identity = f"{network.checksum}/{hashlib.sha256(edges.astype('<i4').tobytes()).hexdigest()[:16]}"
     return RoadNetwork(part, network.attributes.take(edges), moves, None, report, identity)

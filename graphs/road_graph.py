@@ -92,6 +92,15 @@ class RoadGraph:
             )
         return self.latitude_deg, self.longitude_deg
 
+    def edge_midpoints(self) -> tuple[Floats, Floats] | None:
+        """(latitude_deg, longitude_deg) half-way between each edge's ends, float64[E]; None without coordinates."""
+        if self.latitude_deg is None or self.longitude_deg is None:
+            return None
+        return (
+            (self.latitude_deg[self.tail] + self.latitude_deg[self.head]) / 2,
+            (self.longitude_deg[self.tail] + self.longitude_deg[self.head]) / 2,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Categories:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.config import Config
 from ..core.types import Floats
+from ..graphs.costs import fastest_costs, shortest_costs
 from ..graphs.road_graph import RoadNetwork
 from .demonstrations import Demonstrations
 from .prediction import TripPredictor
@@ -20,10 +21,9 @@ def plain_costs(network: RoadNetwork) -> dict[str, Floats]:
     Where a network has no lengths, travel time stands in for them, so that both are the same; where it has no times,
     length stands in.
     """
-    length = network.edge_length_m()
-    time = network.attributes.travel_time_s
-    seconds = time.astype(np.float64) if time is not None else length
-    return {"shortest": length[network.turns.to_edge], "fastest": seconds[network.turns.to_edge]}
+    shortest, _ = shortest_costs(network)
+    fastest = fastest_costs(network)[0] if network.attributes.travel_time_s is not None else shortest
+    return {"shortest": shortest, "fastest": fastest}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from ..core.config import parse_config
 from ..core.errors import StoredFolderError, WrongNetworkError
 from ..core.folders import read_folder, write_folder
 from ..core.types import Floats
+from ..graphs.road_graph import RoadNetwork
 from ..graphs.store import load_network, save_network
 from .model import Coefficient, LearnedModel, RegionSummary
 
@@ -64,10 +65,29 @@ def load_model(path: str | Path) -> LearnedModel:
     """
     stored = read_folder(path, kind="model", version=MODEL_VERSION)
     document = stored.document
+    if "network" not in stored.folders:
+        raise _lacks(path, "network")
     network = load_network(stored.folders["network"])
-    if network.checksum != document["network_checksum"]:
-        raise WrongNetworkError(what=f"the model {path}", expected=document["network_checksum"], found=network.checksum)
-    arrays = stored.arrays
+    expected = str(document.get("network_checksum"))
+    if network.checksum != expected:
+        raise WrongNetworkError(what=f"the model {path}", expected=expected, found=network.checksum)
+    try:
+        return _rebuild(stored.arrays, document, network, path)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _lacks(path, error) from error
+
+
+def _lacks(path: str | Path, what: object) -> StoredFolderError:
+    return StoredFolderError(
+        path=path,
+        problem=f"lacks a part of what trodden writes ({what})",
+        remedy="Restore it from a copy, or train again",
+    )
+
+
+def _rebuild(
+    arrays: dict[str, NDArray[Any]], document: dict[str, Any], network: RoadNetwork, path: str | Path
+) -> LearnedModel:
     if len(arrays["turn_cost"]) != network.turns.num_turns or len(arrays["entry_cost"]) != network.graph.num_edges:
         raise StoredFolderError(path=path, problem="its costs do not fit its network", remedy="Train again")
     return LearnedModel(
@@ -109,9 +129,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> Path:
 def load_checkpoint(path: str | Path, *, network_checksum: str, names: tuple[str, ...]) -> Checkpoint:
     """Read a checkpoint of a run on this network with these features; a typed error where it is of another."""
     stored = read_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION)
-    checkpoint = Checkpoint(
-        **{**stored.document, "names": tuple(stored.document["names"]), "coefficients": stored.arrays["coefficients"]}
-    )
+    try:
+        document = {**stored.document, "names": tuple(stored.document["names"])}
+        checkpoint = Checkpoint(**{**document, "coefficients": stored.arrays["coefficients"]})
+    except (KeyError, TypeError) as error:
+        raise _lacks(path, error) from error
     if checkpoint.network_checksum != network_checksum:
         raise WrongNetworkError(
             what=f"the checkpoint {path}", expected=checkpoint.network_checksum, found=network_checksum

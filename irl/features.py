@@ -134,9 +134,10 @@ def _column(network: RoadNetwork, name: str) -> tuple[Floats, Floats | None]:
         on_edge, on_turn = np.ones(network.graph.num_edges), None
         for part in name.split("*"):
             factor_edge, factor_turn = _column(network, part.strip())
-            on_edge = on_edge * factor_edge
-            if factor_turn is not None:
-                on_turn = factor_turn if on_turn is None else on_turn * factor_turn
+            with np.errstate(invalid="ignore", over="ignore"):  # the caller names what is not finite
+                on_edge = on_edge * factor_edge
+                if factor_turn is not None:
+                    on_turn = factor_turn if on_turn is None else on_turn * factor_turn
         return on_edge, on_turn
     turns, columns = network.turns, network.attributes
     if name == "constant":

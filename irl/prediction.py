@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ..core.types import Floats, Ids, Ints
@@ -27,7 +25,7 @@ class TripPredictor:
         """int64[R], which distinct trip each route made."""
         self._origin: Ints = pairs[:, 0].astype(np.int32)
         self._destinations: Destinations = make_destinations(network.graph, pairs[:, 1].astype(np.int32), ending)
-        self._hierarchy: Hierarchy = build_hierarchy(network.turns, edge_midpoints(network))
+        self._hierarchy: Hierarchy = build_hierarchy(network.turns, network.graph.edge_midpoints())
 
     def predict(self, turn_cost: Floats) -> list[Ints]:
         """The cheapest route of each distinct trip, edge positions; empty where there is none."""
@@ -38,12 +36,3 @@ class TripPredictor:
             goals = [(goal, 0) for goal in self._destinations.goals(trip).tolist()]
             paths.append(metric.path([(origin, 0)], goals).states)
         return paths
-
-
-def edge_midpoints(network: RoadNetwork) -> tuple[Floats, Floats] | None:
-    """(latitude, longitude) half-way between the ends of each edge, float64[E]; None without coordinates."""
-    graph = network.graph
-    if graph.latitude_deg is None or graph.longitude_deg is None:
-        return None
-    middle: Callable[[Floats], Floats] = lambda values: 0.5 * (values[graph.tail] + values[graph.head])  # noqa: E731
-    return middle(graph.latitude_deg), middle(graph.longitude_deg)

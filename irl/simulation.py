@@ -9,12 +9,12 @@ import numpy as np
 from ..core.config import PlannerConfig
 from ..core.errors import ConfigurationError, EmptyNetworkError, NotConvergedError
 from ..core.types import Bools, Floats, Ids, Ints
+from ..graphs.geometry import great_circle_m
 from ..graphs.road_graph import RoadNetwork
 from .demonstrations import Demonstrations, demonstrations_from_edges
 from .destinations import Destinations, Ending, destination_key, make_destinations
 from .features import available_names, make_features
 from .planner import Planner
-from .prediction import edge_midpoints
 
 DEFAULT_TASTE: dict[str, float] = {
     "travel_time_min": -1.5,
@@ -26,7 +26,6 @@ DEFAULT_TASTE: dict[str, float] = {
 }
 """A plausible driver: dislikes time, distance, turning, and above all turning back. Nobody's estimates; columns that a
 network lacks are left out."""
-_EARTH_RADIUS_KM = 6371.0088
 _LONGEST = 100_000
 """Turns after which a simulated route is taken to be lost; certified values make this next to impossible."""
 _BLOCK = 32
@@ -76,6 +75,7 @@ def simulate(
     One solve per destination and block; then one draw per turn travelled. The same seed gives the same routes.
     """
     wanted = dict(taste) if taste is not None else default_taste(network)
+    _check_request(wanted, num_routes, num_destinations, min_km, max_km)
     features = make_features(network, tuple(wanted))
     reward = features.value @ np.array([wanted[name] for name in features.names])
     if len(reward) and reward.max() >= 0:
@@ -105,6 +105,26 @@ def simulate(
     )
 
 
+def _check_request(
+    taste: Mapping[str, float], num_routes: int, num_destinations: int, min_km: float, max_km: float | None
+) -> None:
+    """`ConfigurationError` for what no network could meet."""
+    if not taste:
+        raise ConfigurationError(where="taste", problem="names no feature; give at least a negative 'constant'")
+    for name, value in taste.items():
+        if name.endswith(":*"):
+            raise ConfigurationError(where="taste", problem=f"{name!r} stands for several features; name each of them")
+        if not np.isfinite(value):
+            raise ConfigurationError(where="taste", problem=f"{name} is {value}, not a finite number")
+    if num_routes < 0 or num_destinations < 1:
+        problem = (
+            f"{num_routes} routes to {num_destinations} destinations; ask for some routes and at least 1 destination"
+        )
+        raise ConfigurationError(where="simulate", problem=problem)
+    if not (min_km >= 0 and (max_km is None or max_km >= min_km)):
+        raise ConfigurationError(where="simulate", problem=f"{min_km} to {max_km} km is not a range of distances")
+
+
 def _draw_pairs(
     network: RoadNetwork,
     num_routes: int,
@@ -125,7 +145,7 @@ def _draw_pairs(
     last = generator.choice(main, min(num_destinations, len(main)), replace=False)
     keys = destination_key(network.graph, last.astype(np.int32), ending)
     is_limited = min_km > 0 or max_km is not None
-    middle = edge_midpoints(network)
+    middle = network.graph.edge_midpoints()
     if is_limited and middle is None:
         network.graph.require_coordinates("a limit on the distance of simulated trips")
     rows: list[tuple[int, int]] = []
@@ -149,11 +169,9 @@ def _draw_pairs(
 
 
 def _within(middle: tuple[Floats, Floats], edge: int, others: Ids, min_km: float, max_km: float | None) -> Bools:
-    latitude, longitude = (np.radians(values) for values in middle)
-    half = np.sin((latitude[others] - latitude[edge]) / 2) ** 2
-    half += np.cos(latitude[others]) * np.cos(latitude[edge]) * np.sin((longitude[others] - longitude[edge]) / 2) ** 2
-    distance = 2 * _EARTH_RADIUS_KM * np.arcsin(np.sqrt(half))
-    return np.asarray((distance >= min_km) & (distance <= (np.inf if max_km is None else max_km)))
+    latitude, longitude = middle
+    distance = great_circle_m(latitude[others], longitude[others], latitude[edge], longitude[edge])
+    return np.asarray((distance >= 1000 * min_km) & (distance <= (np.inf if max_km is None else 1000 * max_km)))
 
 
 def _draw_routes(

@@ -84,7 +84,7 @@ class NamedCosts:
         return [(edge, self._costs.to_quanta(cost - least)) for edge, cost in zip(edges, entry, strict=True)]
 
     def path_around(self, start: tuple[int, ...], end: tuple[int, ...], behind: frozenset[int]) -> StatePath:
-        """The cheapest path that leaves every edge of ``behind`` before it ends there: on it, the trip would go backwards.
+        """The cheapest path that leaves every edge of ``behind`` before it ends there: it would go backwards.
 
         Such a first edge is replaced by the edges that follow it, at the cost of the turn onto them, and put back in
         front of the path found.

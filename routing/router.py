@@ -14,7 +14,7 @@ from ..irl.destinations import Ending
 from .metrics import NamedCosts, PlainCosts, RoutingModel
 from .points import Locator, PointLike, Terminal
 from .route import Route
-from .unreachable import edge_middles, explain_unreachable
+from .unreachable import explain_unreachable
 
 
 class Router:
@@ -58,7 +58,7 @@ class Router:
         metric: str = "learned",
     ) -> None:
         self.network = model.network
-        self._hierarchy = build_hierarchy(model.network.turns, edge_middles(model.network), engine=engine)
+        self._hierarchy = build_hierarchy(model.network.turns, model.network.graph.edge_midpoints(), engine=engine)
         self._locator = Locator(model.network, self._edge_index, snap_limit_m)
         self._lock = threading.Lock()
         self._index: EdgeIndex | None = None
@@ -183,13 +183,11 @@ class Router:
             return self._index
 
 
-def _without_going_back(
-    start: Terminal, end: Terminal
-) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
+def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
     """(first edges, last edges, first edges that must be left and come back to).
 
-    Edges are whole, so two coordinates on one road need care: a direction that leads to the second point is taken alone;
-    where there is none (a one-way road, the second point behind the first) the trip has to go around.
+    Edges are whole, so two coordinates on one road need care: a direction that leads to the second point is taken
+    alone; where there is none (a one-way road, the second point behind the first) the trip has to go around.
     """
     pairs = [(a, b) for a in start.snaps for b in end.snaps if a.edge == b.edge]
     ahead = tuple(a.edge for a, b in pairs if a.fraction <= b.fraction)

@@ -103,7 +103,7 @@ def _node_matrix(network: RoadNetwork) -> sparse.csr_matrix:
 def _nearest(network: RoadNetwork, wanted: Ints, candidates: Bools) -> str:
     """The candidate edge nearest to the wanted ones, in words: by distance, or by turns without coordinates."""
     rows = np.flatnonzero(candidates)
-    middles = edge_middles(network)
+    middles = network.graph.edge_midpoints()
     if middles is None:
         hops = _hops(network, wanted)
         best = int(rows[np.argmin(hops[rows])])
@@ -117,17 +117,6 @@ def _nearest(network: RoadNetwork, wanted: Ints, candidates: Bools) -> str:
         distance = np.minimum(distance, np.hypot(north, east))
     best = int(np.argmin(distance))
     return f"edge:{network.graph.edge_id[rows[best]]}, {distance[best]:.0f} m away"
-
-
-def edge_middles(network: RoadNetwork) -> tuple[Floats, Floats] | None:
-    """(latitude, longitude) float64[E] halfway between each edge's ends, or None without coordinates."""
-    graph = network.graph
-    if graph.latitude_deg is None or graph.longitude_deg is None:
-        return None
-    return (
-        (graph.latitude_deg[graph.tail] + graph.latitude_deg[graph.head]) / 2,
-        (graph.longitude_deg[graph.tail] + graph.longitude_deg[graph.head]) / 2,
-    )
 
 
 def _hops(network: RoadNetwork, wanted: Ints) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import dense
 import numpy as np
@@ -14,6 +15,7 @@ from trodden.core.config import Config
 from trodden.graphs.road_graph import EdgeShapes, RoadNetwork
 from trodden.graphs.store import make_network
 from trodden.graphs.turns import TurnGraph
+from trodden.irl.demonstrations import Demonstrations, demonstrations_from_edges
 from trodden.irl.model import Coefficient, LearnedModel
 
 Route = Sequence[int]
@@ -48,11 +50,17 @@ def rebuilt(network: RoadNetwork, **changes: object) -> RoadNetwork:
     return make_network(**{**parts, **changes})
 
 
+def as_demonstrations(network: RoadNetwork, routes: Iterable[Route], **columns: object) -> Demonstrations:
+    """Routes named by their row."""
+    rows = [np.array(route, np.int32) for route in routes]
+    return demonstrations_from_edges(network, rows, [str(row) for row in range(len(rows))], **columns)
+
+
 def turn_counts(routes: Iterable[Route], weights: Iterable[float]) -> Counter[tuple[int, int]]:
     """Weighted count of each move."""
     counts: Counter[tuple[int, int]] = Counter()
     for route, weight in zip(routes, weights, strict=True):
-        for move in zip(route[:-1], route[1:], strict=True):
+        for move in pairwise(route):
             counts[int(move[0]), int(move[1])] += weight
     return counts
 

@@ -21,7 +21,6 @@ from trodden.graphs.hierarchy import build_hierarchy
 from trodden.graphs.reading import read_roads
 from trodden.graphs.shortest_paths import costs_from
 from trodden.graphs.turns import TurnGraph
-from trodden.routing.unreachable import edge_middles
 
 ENGINES = ["cch", "scipy"]
 
@@ -292,7 +291,7 @@ def equals_scipy(network, num_origins, num_destinations):
     """Costs of all pairs equal SciPy's, and every path is permitted and costs what it says; how many there were."""
     turns = network.turns
     costs = quantise(turns, fastest_costs(network)[0])
-    metric = build_hierarchy(turns, edge_middles(network), engine="cch").customise(costs)
+    metric = build_hierarchy(turns, network.graph.edge_midpoints(), engine="cch").customise(costs)
     random = np.random.default_rng(1)
     origins = random.choice(turns.num_edges, num_origins, replace=False).astype(np.int32)
     destinations = random.choice(turns.num_edges, num_destinations, replace=False).astype(np.int32)

@@ -14,8 +14,8 @@ from trodden.graphs.road_graph import EdgeShapes
 from trodden.irl.demonstrations import read_demonstrations
 from trodden.irl.node_routes import edges_of_nodes
 
-# Junctions 10, 11, 12. Two edges 10 -> 11 (by 50 and by 60, 61), 11 -> 12 straight, 12 -> 10 by 70, a loop at 12 by 80, 81,
-# and 11 -> 10 back along 50. Lengths: the way by 50 is the shorter.
+# Junctions 10, 11, 12. Two edges 10 -> 11 (by 50 and by 60, 61), 11 -> 10 back along 50, 11 -> 12 straight, 12 -> 10 by
+# 70, a loop at 12 by 80, 81. Lengths: the way by 50 is the shorter.
 NODES = [[10, 50, 11], [10, 60, 61, 11], [11, 50, 10], [11, 12], [12, 70, 10], [12, 80, 81, 12]]
 LENGTHS = [100.0, 300.0, 100.0, 50.0, 80.0, 90.0]
 SHORT, LONG, BACK, STRAIGHT, HOME, LOOP = range(6)

@@ -175,7 +175,7 @@ def test_points_are_read(written, point):
 def test_points_that_are_not_understood_name_the_ways_to_write_one(written):
     with pytest.raises(errors.PointFormatError, match="edge:ID"):
         parse_point(written)
-    error = copy.copy((grid_router().routes([(written, "node:10")])[0]))
+    error = copy.copy(grid_router().routes([(written, "node:10")])[0])
     assert isinstance(error, errors.PointFormatError)
     assert error.index == 0
 
