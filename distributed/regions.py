@@ -23,6 +23,7 @@ class Shard:
     route_id: tuple[str, ...]
     weight: Floats
     is_simulated: bool
+    traveller: tuple[str | None, ...] | None = None
 
     def demonstrations(self) -> Demonstrations:
         """The shard's trips, checked against its network."""
@@ -33,6 +34,7 @@ class Shard:
             weight=self.weight,
             source=f"region {self.region}",
             is_simulated=self.is_simulated,
+            traveller=self.traveller,
         )
 
 
@@ -54,6 +56,7 @@ def make_shards(network: RoadNetwork, routes: Demonstrations, partition: Partiti
                 tuple(routes.route_id[row] for row in mine),
                 routes.weight[mine],
                 routes.is_simulated,
+                None if routes.traveller is None else tuple(routes.traveller[row] for row in mine),
             )
         )
     return shards, int(is_crossing.sum())

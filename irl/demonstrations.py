@@ -60,6 +60,8 @@ class Demonstrations:
     source: str
     is_simulated: bool
     """True for routes drawn by `trodden simulate`; everything made from them says so."""
+    traveller: tuple[str | None, ...] | None = None
+    """Who made each route; None where nobody was named, None in a row that does not say."""
 
     def __len__(self) -> int:
         return len(self.route_id)
@@ -96,6 +98,7 @@ class Demonstrations:
             self.skipped,
             self.source,
             self.is_simulated,
+            None if self.traveller is None else tuple(self.traveller[r] for r in rows),
         )
 
     def for_ending(self, ending: Ending) -> Demonstrations:
@@ -186,10 +189,13 @@ class Demonstrations:
         return self.take(np.flatnonzero(~is_held_out)), self.take(np.flatnonzero(is_held_out))
 
     def write(self, path: str | Path) -> None:
-        """Write as Parquet or CSV (by suffix): route_id, links, departure, weight; simulated routes are labelled."""
+        """Write as Parquet or CSV (by suffix): route_id, links, departure, weight, traveller; simulated ones are labelled."""
         ids = self.network.graph.edge_id
         links = [" ".join(map(str, ids[self.route(r)].tolist())) for r in range(len(self))]
-        write_route_table(path, RouteTable(self.route_id, links, False, self.departure, self.weight, self.is_simulated))
+        table = RouteTable(
+            self.route_id, links, False, self.departure, self.weight, self.is_simulated, self.traveller
+        )
+        write_route_table(path, table)
 
 
 def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool = False) -> Demonstrations:
@@ -199,7 +205,8 @@ def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool 
     ----------
     path
         ``.csv`` or ``.parquet``, one route per row: ``links`` (edge ids separated by spaces) or ``nodes`` (OSM node
-        ids), optionally ``route_id``, ``departure``, ``weight``. Further columns are ignored.
+        ids), optionally ``route_id``, ``departure``, ``weight``, ``traveller``. Further columns are
+        ignored.
     strict
         Raise on the first route that cannot be used instead of skipping it.
 
@@ -225,6 +232,7 @@ def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool 
         table.route_id,
         weight=table.weight,
         departure=table.departure,
+        traveller=table.traveller,
         source=str(path),
         is_simulated=table.is_simulated,
         faults=faults,
@@ -243,6 +251,7 @@ def demonstrations_from_edges(
     *,
     weight: Floats | None = None,
     departure: Sequence[str | None] | None = None,
+    traveller: Sequence[str | None] | None = None,
     source: str = "memory",
     is_simulated: bool = False,
     faults: dict[int, tuple[str, str]] | None = None,
@@ -259,8 +268,10 @@ def demonstrations_from_edges(
         if count < 2:
             found.setdefault(row, ("empty", "the row is blank") if count == 0 else ("single_edge", "one edge"))
     found = {**_bad_moves(network, edge, first), **found}
+    departures = tuple(departure or [None] * len(rows))
+    names = None if traveller is None else tuple(traveller)
     every = Demonstrations(
-        network, first, edge, tuple(route_id), weights, tuple(departure or [None] * len(rows)), (), source, is_simulated
+        network, first, edge, tuple(route_id), weights, departures, (), source, is_simulated, names
     )
     kept = every.take(np.array([r for r in range(len(rows)) if r not in found], np.int64))
     skipped = tuple(SkippedRoute(route_id[r], *found[r]) for r in sorted(found))

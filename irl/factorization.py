@@ -10,19 +10,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import SuperLU
 
 from ..core.errors import UnderflowError
 from ..core.types import Floats, Ids
 from ..graphs.turns import TurnGraph
 from .destinations import Destinations, Ending
-from .feasibility import factorise, infeasible_reward
+from .feasibility import factorise, factorise_system, infeasible_reward, turn_matrix
 from .trips import TripBatch
 
-_BLOCK = 8
-"""Right-hand sides solved at a time: Borlänge's 466 take 0.15 s so, 3-9 s as one C-ordered block."""
+_BLOCK = 16
+"""Right-hand sides solved at a time: Borlänge's 466 take 0.05 s so, 3-9 s as one C-ordered block."""
 _SMALLEST = 1e-280
 """Below this, exponentials have left the range in which their quotients are exact to float64."""
 _Item = TypeVar("_Item")
@@ -58,13 +61,16 @@ class Factorization:
         ending: Ending = "arrival",
         threads: int = 0,
     ) -> None:
-        self._turns, self._ending = turns, ending
-        self._weight = np.exp(reward)
+        self.turns = turns
+        self.weight: Floats = np.exp(reward)
+        """float64[T], the entries of M."""
+        self._ending = ending
         self._threads = threads or min(os.cpu_count() or 1, 8)
         factors = factorise(turns, reward)
         if factors is None:
             raise infeasible_reward(turns, reward, edge_id=edge_id, ending=ending)
         self._lu = factors
+        self._reward = reward
 
     def values(self, destinations: Destinations) -> Floats:
         """Soft reward-to-go of every edge, float64[E, D], ``-inf`` where the destination cannot be reached.
@@ -74,8 +80,8 @@ class Factorization:
         UnderflowError
             An edge that can reach the destination has an exponential below float64's safe range.
         """
-        blocks = self._map(lambda block: self._exponentials(block)[0], _blocks(destinations))
-        exponentials = np.concatenate(blocks, axis=1) if blocks else np.zeros((self._turns.num_edges, 0))
+        blocks = self.map(lambda block: self.exponentials(block), _blocks(destinations))
+        exponentials = np.concatenate(blocks, axis=1) if blocks else np.zeros((self.turns.num_edges, 0))
         with np.errstate(divide="ignore"):
             values: Floats = np.log(exponentials)
         tiny = (exponentials > 0) & (exponentials < _SMALLEST)
@@ -94,42 +100,73 @@ class Factorization:
             its origin cannot reach its destination.
         """
         spans = [(a, min(a + _BLOCK, len(batch.destinations))) for a in range(0, len(batch.destinations), _BLOCK)]
-        parts = self._map(lambda span: self._block_total(batch, *span), spans)
-        expected = np.zeros(self._turns.num_turns)
+        parts = self.map(lambda span: self._block_total(batch, *span), spans)
+        expected = np.zeros(self.turns.num_turns)
         for _, counts in parts:  # in block order, so that sums do not depend on which thread was first
             expected += counts
         return float(sum(value for value, _ in parts)), expected
 
-    def _exponentials(self, block: Destinations) -> tuple[Floats, Floats]:
-        """(z float64[E, D], scale float64[D]) with ``G 1[goals] = z * scale``."""
-        ends = np.zeros((self._turns.num_edges, len(block)), order="F")
+    def exponentials(self, block: Destinations) -> Floats:
+        """``z`` of some destinations, float64[E, D], C-ordered; 1 on the goal edge under *arrival*."""
+        ends = np.zeros((self.turns.num_edges, len(block)))
         ends[block.edge, np.repeat(np.arange(len(block)), np.diff(block.first))] = 1.0
         # Without a clip, rounding may leave a state that cannot reach the destination at -1e-20 instead of 0.
-        solved = np.maximum(self._lu.solve(ends), 0.0)
-        scale = solved[block.key, np.arange(len(block))] if self._ending == "arrival" else np.ones(len(block))
-        solved /= scale
-        return solved, scale
+        solved = np.maximum(self.solve(ends), 0.0)
+        if self._ending == "arrival":
+            solved /= solved[block.key, np.arange(len(block))]
+        return solved
 
-    def _block_total(self, batch: TripBatch, begin: int, end: int) -> tuple[float, Floats]:
-        trips = batch.block(begin, end)
-        exponentials, _ = self._exponentials(trips.destinations)
-        column = trips.column
-        at_origin = exponentials[trips.origin, column]
+    def solve(self, right: Floats, *, transposed: bool = False) -> Floats:
+        """``G right`` or ``G' right``, float64[E, D], C-ordered: one triangular solve per column."""
+        # SuperLU wants columns, and every product with M wants rows: both orders are worth a copy. Its own transposed
+        # solve takes twice as long as a plain one, so the transposed system has factors of its own.
+        factors = self._transposed_lu if transposed else self._lu
+        return np.ascontiguousarray(factors.solve(np.asfortranarray(right)))
+
+    @cached_property
+    def _transposed_lu(self) -> SuperLU:
+        system = sparse.identity(self.turns.num_edges, format="csc") - turn_matrix(self.turns, self._reward).T
+        factors = factorise_system(sparse.csc_matrix(system))
+        if factors is None:  # the radius is the same, so that only rounding at 1 leads here
+            raise infeasible_reward(self.turns, self._reward, edge_id=None, ending=self._ending)
+        return factors
+
+    def at_origins(self, exponentials: Floats, trips: TripBatch) -> Floats:
+        """``z`` at the origin of every pair, float64[P]; `UnderflowError` where one is below float64's safe range."""
+        at_origin = exponentials[trips.origin, trips.column]
         if at_origin.min(initial=1.0) < _SMALLEST:
             worst = int(np.argmin(at_origin))
             with np.errstate(divide="ignore"):
                 value = float(np.log(at_origin[worst]))
-            raise UnderflowError(destination=int(trips.destinations.key[column[worst]]), value=value)
-        starts = np.zeros_like(exponentials, order="F")
-        np.add.at(starts, (trips.origin, column), trips.weight / at_origin)
-        if self._ending == "arrival":  # routes are cut at their first visit: take away what would go on from there
-            total = np.bincount(column, trips.weight, minlength=len(trips.destinations))
-            starts[trips.destinations.key, np.arange(len(trips.destinations))] -= total
-        visits = self._lu.solve(starts, trans="T")
-        flow = np.einsum("td,td->t", visits[self._turns.from_edge], exponentials[self._turns.to_edge])
-        return float(trips.weight @ np.log(at_origin)), flow * self._weight
+            raise UnderflowError(destination=int(trips.destinations.key[trips.column[worst]]), value=value)
+        return np.asarray(at_origin)
 
-    def _map(self, task: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    def starts(self, trips: TripBatch, at_origin: Floats) -> Floats:
+        """The adjoint's right-hand side, float64[E, D]: the derivative of ``sum w V`` in ``z``."""
+        count = len(trips.destinations)
+        starts = np.zeros((self.turns.num_edges, count))
+        np.add.at(starts, (trips.origin, trips.column), trips.weight / at_origin)
+        if self._ending == "arrival":  # routes are cut at their first visit: take away what would go on from there
+            starts[trips.destinations.key, np.arange(count)] -= np.bincount(
+                trips.column, trips.weight, minlength=count
+            )
+        return starts
+
+    def flow(self, visits: Floats, exponentials: Floats) -> Floats:
+        """Expected count of every turn, float64[T], summed over the columns."""
+        return (
+            np.einsum("td,td->t", visits[self.turns.from_edge], exponentials[self.turns.to_edge]) * self.weight
+        )
+
+    def _block_total(self, batch: TripBatch, begin: int, end: int) -> tuple[float, Floats]:
+        trips = batch.block(begin, end)
+        exponentials = self.exponentials(trips.destinations)
+        at_origin = self.at_origins(exponentials, trips)
+        visits = self.solve(self.starts(trips, at_origin), transposed=True)
+        return float(trips.weight @ np.log(at_origin)), self.flow(visits, exponentials)
+
+    def map(self, task: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """A task over items, spread over threads; results in the order of the items."""
         if self._threads == 1:
             return [task(item) for item in items]
         with ThreadPoolExecutor(self._threads) as pool:

@@ -17,9 +17,9 @@ from ..core.errors import InputFileError
 from ..core.types import Floats, Ids
 
 _SIMULATED_KEY = b"trodden_simulated"
-_COLUMNS = "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure and weight"
+_COLUMNS = "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight and traveller"
 
-_KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "is_simulated"})
+_KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "traveller", "is_simulated"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,8 @@ class RouteTable:
     departure: Sequence[str | None]
     weight: Floats
     is_simulated: bool
+    traveller: Sequence[str | None] | None = None
+    """Who made each route; None where the file has no such column, None in a row that does not say."""
 
     def sequences(self, path: str | Path) -> list[Ids]:
         """The ids of each row, int64; `InputFileError` names the first row that holds something else."""
@@ -109,6 +111,8 @@ def write_route_table(path: str | Path, table: RouteTable) -> None:
         "weight": pa.array(table.weight, pa.float64()),
         "is_simulated": pa.array([table.is_simulated] * len(table.text), pa.bool_()),
     }
+    if table.traveller is not None:
+        columns["traveller"] = pa.array(list(table.traveller), pa.string())
     out = pa.table(columns).replace_schema_metadata({_SIMULATED_KEY: b"true" if table.is_simulated else b"false"})
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.partial")
@@ -149,6 +153,7 @@ def _table(path: Path, table: pa.Table) -> RouteTable:
         )
     ids = _strings(table, "route_id") if "route_id" in names else [str(row + 1) for row in range(table.num_rows)]
     departure = _strings(table, "departure") if "departure" in names else [None] * table.num_rows
+    travellers = _strings(table, "traveller") if "traveller" in names else None
     flags = _strings(table, "is_simulated") if "is_simulated" in names else []
     return RouteTable(
         [value or str(row + 1) for row, value in enumerate(ids)],
@@ -157,6 +162,7 @@ def _table(path: Path, table: pa.Table) -> RouteTable:
         [value or None for value in departure],
         _weights(path, table),
         any((value or "").lower() == "true" for value in flags),
+        None if travellers is None else [value or None for value in travellers],
     )
 
 

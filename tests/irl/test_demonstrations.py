@@ -266,10 +266,11 @@ def test_random_walks_are_accepted_and_survive_a_file(tmp_path_factory, case, su
     random = np.random.default_rng(seed)
     departures = [None if random.random() < 0.5 else f"2024-05-0{1 + i % 9}T08:00:00+01:00" for i in range(len(walks))]
     names = [f'route "{i}", of many' for i in range(len(walks))]
+    travellers = None if seed % 2 else [None if i % 3 else f"driver {i % 5}" for i in range(len(walks))]
     rows = [np.array(walk, np.int32) for walk in walks]
     weights = np.exp(random.uniform(-9, 9, len(walks)))
     routes = demonstrations_from_edges(
-        network, rows, names, weight=weights, departure=departures, is_simulated=is_simulated
+        network, rows, names, weight=weights, departure=departures, traveller=travellers, is_simulated=is_simulated
     )
     assert routes.skipped == ()
     path = tmp_path_factory.mktemp("routes") / f"routes.{suffix}"
@@ -280,6 +281,7 @@ def test_random_walks_are_accepted_and_survive_a_file(tmp_path_factory, case, su
         return
     back = read_demonstrations(path, network, strict=True)
     assert (back.route_id, back.departure) == (tuple(names), tuple(departures))
+    assert back.traveller == (None if travellers is None else tuple(travellers))
     assert back.weight.tolist() == weights.tolist()
     assert [back.route(row).tolist() for row in range(len(back))] == walks
     assert back.is_simulated == is_simulated

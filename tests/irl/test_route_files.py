@@ -167,4 +167,9 @@ def test_a_table_survives_both_formats_and_is_written_whole(tmp_path):
         assert (list(back.route_id), list(back.text), back.is_nodes) == (["a", "b"], ["1 2", ""], True)
         assert (list(back.departure), back.weight.tolist()) == ([None, "2024-05-01"], [0.1, 1 / 3])
         assert back.is_simulated
+        assert back.traveller is None
+    named = RouteTable(["a", "b"], ["1", "2"], False, [None, None], np.ones(2), False, ["ann", None])
+    for name in ("named.csv", "named.parquet"):
+        write_route_table(tmp_path / name, named)
+        assert read_route_table(tmp_path / name).traveller == ["ann", None]
     assert not list(tmp_path.rglob("*.partial"))
