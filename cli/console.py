@@ -31,10 +31,12 @@ from ..irl.model import Coefficient, LearnedModel
 if TYPE_CHECKING:
     from ..irl.evaluation import Evaluation, Scores
     from ..irl.measures import PairedComparison
+    from ..irl.statistics import Estimate
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
+_WIDTH = 80
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -119,18 +121,51 @@ def progress_bar(what: str, total: float | None) -> Iterator[Callable[[float, st
 def coefficient_table(
     coefficients: tuple[Coefficient, ...], *, stated: dict[str, float] | None = None, notes: bool = True
 ) -> str:
-    """Coefficients with standard errors, beside the stated values of a simulation; notes stand below, numbered."""
-    titles = ["feature", "coefficient", "std. error", "t"] + (["stated", "off by s.e."] if stated is not None else [])
+    """Coefficients with standard errors, or beside the stated values of a simulation; notes stand below, numbered.
+
+    The columns after the classical standard error are robust, or clustered by traveller where travellers are named.
+    What would not fit 80 columns is left out, from the interval on.
+    """
+    from ..irl.statistics import estimate
+
+    rows = [estimate(one) for one in coefficients]
     found = list(dict.fromkeys(c.note for c in coefficients if c.note)) if notes else []
-    rows = []
-    for c in coefficients:
-        row = [c.name, f"{c.value:.4f}", _number(c.standard_error, "{:.4f}"), _number(c.t_ratio, "{:.1f}")]
-        if stated is not None:
-            truth = stated.get(c.name)
-            gap = (c.value - truth) / c.standard_error if truth is not None and c.standard_error else None
-            row += [_number(truth, "{:g}"), _number(gap, "{:+.2f}")]
-        rows.append([*row, f"({found.index(c.note) + 1})" if c.note in found else ""])
-    return "\n".join([text_table([*titles, ""], rows), *(f"({i}) {note}" for i, note in enumerate(found, 1))])
+    is_clustered = any(row.clustered_standard_error is not None for row in rows)
+    columns = {
+        "feature": [row.name for row in rows],
+        "coefficient": [f"{row.value:.4f}" for row in rows],
+        "std.err.": [_number(row.standard_error, "{:.4f}") for row in rows],
+        "clustered" if is_clustered else "robust": [
+            _number(row.clustered_standard_error if is_clustered else row.robust_standard_error, "{:.4f}")
+            for row in rows
+        ],
+        "t": [_number(row.robust_t_ratio, "{:.1f}") for row in rows],
+    }
+    if stated is not None:
+        columns |= _against_stated(rows, stated)
+    else:
+        columns["p"] = [_number(row.robust_p_value, "{:.3f}") for row in rows]
+        columns["95 %"] = [
+            "-" if row.robust_interval is None else "[{:.3f}, {:.3f}]".format(*row.robust_interval) for row in rows
+        ]
+    if found:
+        columns[""] = [f"({found.index(c.note) + 1})" if c.note in found else "" for c in coefficients]
+    for optional in ("95 %", "p"):
+        if sum(max(map(len, [title, *cells])) + 2 for title, cells in columns.items()) - 2 > _WIDTH:
+            columns.pop(optional, None)
+    table = text_table(list(columns), [list(cells) for cells in zip(*columns.values(), strict=True)])
+    return "\n".join([table, *(f"({i}) {note}" for i, note in enumerate(found, 1))])
+
+
+def _against_stated(rows: list[Estimate], stated: dict[str, float]) -> dict[str, list[str]]:
+    gaps = [
+        (row.value - stated[row.name]) / row.standard_error if row.name in stated and row.standard_error else None
+        for row in rows
+    ]
+    return {
+        "stated": [_number(stated.get(row.name), "{:g}") for row in rows],
+        "off by s.e.": [_number(gap, "{:+.2f}") for gap in gaps],
+    }
 
 
 def text_table(titles: list[str], rows: list[list[str]], indent: str = "") -> str:
@@ -162,13 +197,26 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
         if summary["raised_turns"]:
             say(f"{summary['raised_turns']} turns of the merged model were raised to the minimum cost")
     if "solver" in summary:
+        _describe_fit(model)
         _describe_optimum(summary)
 
 
-def _describe_optimum(summary: dict[str, Any]) -> None:
+def _describe_fit(model: LearnedModel) -> None:
+    from ..irl.statistics import model_statistics
+
+    fit, summary = model_statistics(model), model.summary
+    if any(one.robust_t_ratio is not None for one in fit.estimates):
+        kind = f"clustered over {fit.num_travellers} travellers" if fit.num_travellers else "robust"
+        say(f"t, p and intervals: {kind} standard errors")
     say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route")
+    if fit.aic is not None and fit.bic is not None:
+        say(f"{fit.num_free_parameters} free parameters, AIC {fit.aic:.3f}, BIC {fit.bic:.3f}")
+
+
+def _describe_optimum(summary: dict[str, Any]) -> None:
+    by = " and ".join(filter(None, [summary.get("method", ""), summary["solver"]]))
     say(
-        f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {summary['solver']}, "
+        f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {by}, "
         f"KKT residual {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s"
     )
     if not summary["is_converged"]:

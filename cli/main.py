@@ -309,6 +309,30 @@ def evaluate(
     describe_evaluation(result)
 
 
+@app.command(name="summary")
+@guarded
+def summarise(
+    model: ModelPath,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the figures as JSON")] = None,
+    latex: Annotated[Path | None, typer.Option(metavar="FILE", help="write the table as LaTeX")] = None,
+) -> None:
+    """Print what a model learned, with its statistics.
+
+    Standard errors (classical, and robust or clustered by traveller), t, p, 95 % intervals, log-likelihood, AIC, BIC.
+    """
+    from ..core.files import write_file
+    from ..irl.checkpoints import load_model
+    from ..irl.statistics import model_statistics
+
+    learned = load_model(model)
+    found = model_statistics(learned)
+    if json_file is not None:
+        write_file(json_file, (json.dumps(found.to_json(), indent=1, allow_nan=False) + "\n").encode())
+    if latex is not None:
+        write_file(latex, found.to_latex().encode())
+    describe_model(learned)
+
+
 @app.command(cls=PointCommand)
 @guarded
 def route(

@@ -115,6 +115,14 @@ class NoDemonstrationsError(TroddenError, ValueError):
         )
 
 
+class IncomparableModelsError(TroddenError, ValueError):
+    """Two fitted models that a test has nothing to say about: not nested, or not on the same routes."""
+
+    def __init__(self, *, problem: str, remedy: str):
+        self.problem, self.remedy = problem, remedy
+        super().__init__(f"{problem}; {remedy}")
+
+
 # ---------------------------------------------------------------------------------------------- rewards and values
 
 

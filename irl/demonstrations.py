@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,9 +149,8 @@ class Demonstrations:
 
     def batch(self, ending: Ending) -> TripBatch:
         """The routes grouped by destination, for the solvers. Call `for_ending` first. O(M + R log R)."""
-        keys = destination_key(self.network.graph, self.last_edge, ending)
-        pairs, inverse = np.unique(np.stack([keys, self.origin], axis=1), axis=0, return_inverse=True)
-        weight = np.bincount(inverse.reshape(-1), self.weight, minlength=len(pairs)).astype(np.float64)
+        pairs, inverse = self._trips(ending)
+        weight = np.bincount(inverse, self.weight, minlength=len(pairs)).astype(np.float64)
         destination, first = np.unique(pairs[:, 0], return_index=True)
         turn, row = self.turns()
         observed = np.bincount(turn, self.weight[row], minlength=self.network.turns.num_turns).astype(np.float64)
@@ -162,6 +162,22 @@ class Demonstrations:
             weight,
             observed,
         )
+
+    def trip_of_route(self, ending: Ending) -> Ids:
+        """int64[R]: which (origin, destination) pair of `batch` each route belongs to."""
+        return self._trips(ending)[1]
+
+    def _trips(self, ending: Ending) -> tuple[Ints, Ids]:
+        keys = destination_key(self.network.graph, self.last_edge, ending)
+        pairs, inverse = np.unique(np.stack([keys, self.origin], axis=1), axis=0, return_inverse=True)
+        return pairs, inverse.reshape(-1).astype(np.int64)
+
+    def digest(self, ending: Ending) -> str:
+        """SHA-256 of the routes in their order, their weights, the ending and the network: equal for equal data."""
+        whole = hashlib.sha256(f"{self.network.checksum} {ending} ".encode())
+        for array in (self.first, self.edge, self.weight):
+            whole.update(np.ascontiguousarray(array).tobytes())
+        return whole.hexdigest()
 
     def pair_keys(self, ending: Ending) -> Ids:
         """int64[R]: one number per (origin edge, destination), comparable between demonstrations of one network."""

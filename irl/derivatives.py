@@ -17,7 +17,8 @@ from .factorization import Factorization
 from .trips import TripBatch
 
 _BLOCK = 16
-"""Destinations at a time; with F features a block holds F + 2 dense arrays of E x 16."""
+"""Destinations at a time, fewer where a block's F + 4 dense arrays would be larger than this many numbers:"""
+_LARGEST_BLOCK = 8_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +52,11 @@ def value_derivatives(factors: Factorization, batch: TripBatch, features: Floats
     against finite differences and dense algebra in tests/irl/test_derivatives.py.
     """
     weighted = _weighted_matrices(factors, features)
-    spans = [(a, min(a + _BLOCK, len(batch.destinations))) for a in range(0, len(batch.destinations), _BLOCK)]
+    factors.prepare_transposed()
+    count, size = len(batch.destinations), features.shape[1]
+    width = int(np.clip(_LARGEST_BLOCK // max((size + 4) * factors.turns.num_edges, 1), 1, _BLOCK))
+    spans = [(a, min(a + width, count)) for a in range(0, count, width)]
     parts = factors.map(lambda span: _block(factors, batch.block(*span), weighted), spans)
-    size = features.shape[1]
     flow = np.zeros(len(features))
     mixed = np.zeros((size, size))
     for part in parts:  # in block order, so that sums do not depend on which thread was first

@@ -44,6 +44,8 @@ class Factorization:
         float64[T], one per turn.
     edge_id
         int64[E], only to name edges in errors.
+    factors
+        What `factorise` made of this reward, where that is at hand.
 
     Raises
     ------
@@ -60,17 +62,19 @@ class Factorization:
         edge_id: Ids | None = None,
         ending: Ending = "arrival",
         threads: int = 0,
+        factors: SuperLU | None = None,
     ) -> None:
         self.turns = turns
         self.weight: Floats = np.exp(reward)
         """float64[T], the entries of M."""
         self._ending = ending
         self._threads = threads or min(os.cpu_count() or 1, 8)
-        factors = factorise(turns, reward)
-        if factors is None:
+        found = factorise(turns, reward) if factors is None else factors
+        if found is None:
             raise infeasible_reward(turns, reward, edge_id=edge_id, ending=ending)
-        self._lu = factors
+        self._lu = found
         self._reward = reward
+        _keep_freed_pages()
 
     def values(self, destinations: Destinations) -> Floats:
         """Soft reward-to-go of every edge, float64[E, D], ``-inf`` where the destination cannot be reached.
@@ -100,6 +104,7 @@ class Factorization:
             its origin cannot reach its destination.
         """
         spans = [(a, min(a + _BLOCK, len(batch.destinations))) for a in range(0, len(batch.destinations), _BLOCK)]
+        self.prepare_transposed()
         parts = self.map(lambda span: self._block_total(batch, *span), spans)
         expected = np.zeros(self.turns.num_turns)
         for _, counts in parts:  # in block order, so that sums do not depend on which thread was first
@@ -122,6 +127,10 @@ class Factorization:
         # solve takes twice as long as a plain one, so the transposed system has factors of its own.
         factors = self._transposed_lu if transposed else self._lu
         return np.ascontiguousarray(factors.solve(np.asfortranarray(right)))
+
+    def prepare_transposed(self) -> None:
+        """Factorise the transposed system now, before threads would each do it."""
+        _ = self._transposed_lu
 
     @cached_property
     def _transposed_lu(self) -> SuperLU:
@@ -171,6 +180,16 @@ class Factorization:
             return [task(item) for item in items]
         with ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(task, items))
+
+
+def _keep_freed_pages() -> None:
+    """Let the C library keep the pages of the blocks' arrays, which are made and freed hundreds of times.
+
+    glibc serves arrays of this size by mmap, and the kernel then zeroes every page again: a third of the time of a
+    likelihood. Freeing one large block raises glibc's threshold (to at most 32 MB) once; elsewhere this does nothing.
+    """
+    ballast = np.empty(31 << 20, np.uint8)
+    del ballast
 
 
 def _blocks(destinations: Destinations) -> list[Destinations]:

@@ -133,7 +133,6 @@ def covariance(information: Floats, active: Floats) -> Covariance:
     """
     size = len(information)
     is_bound = (np.abs(active) > 0).any(axis=0) if len(active) else np.zeros(size, bool)
-    basis = linalg.null_space(active) if len(active) else np.eye(size)
     scale = np.sqrt(np.maximum(np.diag(information), 0.0))
     scale[scale < _SINGULAR * max(scale.max(initial=0.0), 1e-300)] = 0.0
     inverse_scale = np.divide(1.0, scale, out=np.zeros(size), where=scale > 0)
@@ -143,9 +142,12 @@ def covariance(information: Floats, active: Floats) -> Covariance:
         weights, vectors = linalg.eigh(correlation[np.ix_(is_identified, is_identified)])
         loose = vectors[:, weights < _SINGULAR * weights.max()]
         is_identified[np.flatnonzero(is_identified)[(np.abs(loose) > 1e-3).any(axis=1)]] = False
-    reduced = basis.T @ information @ basis
-    inverse, rank = linalg.pinvh(reduced, return_rank=True) if reduced.size else (reduced, 0)
-    return Covariance(basis @ inverse @ basis.T, is_bound, is_identified, int(rank))
+    # In units in which every feature has the same information, so that units do not decide what counts as singular.
+    basis = linalg.null_space(active * inverse_scale) if len(active) else np.eye(size)
+    reduced = basis.T @ correlation @ basis
+    inverse, rank = linalg.pinvh(reduced, rtol=_SINGULAR, return_rank=True) if reduced.size else (reduced, 0)
+    classical = basis @ inverse @ basis.T * np.outer(inverse_scale, inverse_scale)
+    return Covariance(classical, is_bound, is_identified, int(rank))
 
 
 def standard_errors(information: Floats, active: Floats) -> tuple[Floats, Bools]:

@@ -23,6 +23,10 @@ class Coefficient:
     standard_error: float | None
     """None where there is none; ``note`` says why."""
     note: str = ""
+    robust_standard_error: float | None = None
+    """From the sandwich ``H^-1 B H^-1``: holds where the model is wrong, not only where it is right."""
+    clustered_standard_error: float | None = None
+    """The same with the routes of one traveller allowed to depend on each other; None where none are named."""
 
     @property
     def t_ratio(self) -> float | None:

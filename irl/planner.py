@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse.linalg import SuperLU
 
 from ..core.config import PlannerConfig
 from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Floats, Ids
 from ..graphs.turns import TurnGraph
+from .derivatives import ValueDerivatives, value_derivatives
 from .destinations import Destinations
 from .factorization import Factorization
 from .feasibility import factorise, infeasible_reward
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LARGEST_FACTORISED = 1_000_000
 """Edges up to which one LU is tried first: 15 s and some GB there, sweeps are slower still."""
+
+_LARGEST_REWARD = 600.0
+"""Of one turn: its exponential is near float64's largest number, and no values exist in any case worth a look."""
 
 
 class Planner:
@@ -36,6 +41,7 @@ class Planner:
     def __init__(self, turns: TurnGraph, config: PlannerConfig, *, edge_id: Ids | None = None) -> None:
         self._turns, self._config, self._edge_id = turns, config, edge_id
         self._told: set[str] = set()
+        self._kept: tuple[Floats, Factorization] | None = None
         self.last_solver = ""
         """Which solver answered last."""
 
@@ -69,6 +75,27 @@ class Planner:
         except NotConvergedError as error:
             raise self._diverged(reward, batch.destinations, error) from error
 
+    def can_factorise(self, reward: Floats) -> bool:
+        """Whether one LU serves this reward, at the cost of that LU, which is kept for the next call."""
+        if not self._tries_factorization or not float(reward.max(initial=0.0)) < _LARGEST_REWARD:
+            return False
+        factors = factorise(self._turns, reward)
+        if factors is not None:
+            self._keep(reward, factors)
+        return factors is not None
+
+    def derivatives(self, reward: Floats, batch: TripBatch, features: Floats) -> ValueDerivatives:
+        """Values of every trip, their gradients in F coefficients, and the Hessian of their weighted sum.
+
+        Raises
+        ------
+        InfeasibleRewardError, UnderflowError
+            Where the LU cannot serve; sweeps have no second derivatives.
+        """
+        result = value_derivatives(self._factorization(reward), batch, features)
+        self._note("factorization", "one LU for all destinations")
+        return result
+
     @property
     def _tries_factorization(self) -> bool:
         if self._config.solver == "auto":
@@ -76,9 +103,21 @@ class Planner:
         return self._config.solver == "factorization"
 
     def _factorization(self, reward: Floats) -> Factorization:
-        return Factorization(
-            self._turns, reward, edge_id=self._edge_id, ending=self._config.ending, threads=self._config.threads
+        if self._kept is not None and np.array_equal(self._kept[0], reward):
+            return self._kept[1]
+        return self._keep(reward, None)
+
+    def _keep(self, reward: Floats, factors: SuperLU | None) -> Factorization:
+        made = Factorization(
+            self._turns,
+            reward,
+            edge_id=self._edge_id,
+            ending=self._config.ending,
+            threads=self._config.threads,
+            factors=factors,
         )
+        self._kept = (reward.copy(), made)
+        return made
 
     @cached_property
     def _sweeps(self) -> SweepSolver:

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import linalg, optimize
+from scipy import optimize
 
 from ..core.config import Config
-from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError
+from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
 from .baselines import tune_baselines
@@ -19,13 +20,30 @@ from .checkpoints import Checkpoint
 from .demonstrations import Demonstrations, require_network
 from .feasibility import factorise
 from .features import Features, make_features
-from .inference import hessian, standard_errors
+from .inference import (
+    Covariance,
+    clustered_outer_product,
+    covariance,
+    hessian,
+    outer_product,
+    route_scores,
+    scores_of,
+)
 from .likelihood import log_likelihood
 from .model import Coefficient, LearnedModel, entry_costs
+from .newton import minimise, newton_step
 from .planner import Planner
 from .trips import TripBatch
 
 _log = logging.getLogger(__name__)
+_LARGEST_NEWTON = 30
+"""Features up to which Newton's method is used: its evaluations cost F + 2 solves, those of L-BFGS-B two."""
+_SMALL_DECREMENT = 1e-6
+"""Newton's method ends where its next step is below a thousandth of a standard error in every direction."""
+_WARM_UP = 8
+"""One destination in so many, those that most routes go to, serves to find a start, which costs that much less."""
+_SMALLEST_WARM_UP = 16
+"""Destinations that a warm-up needs at least."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +93,9 @@ def fit(
 
     Notes
     -----
-    One likelihood and gradient per evaluation, about 1.1 evaluations per iteration; 2 F more for standard errors.
+    Newton's method with the exact Hessian, some ten evaluations of F + 2 triangular solves per destination, from which the
+    standard errors follow without another; L-BFGS-B where the factorisation cannot serve or F > 30, about 1.1 evaluations
+    of two solves per iteration.
     """
     config = config or Config()
     started = time.perf_counter()
@@ -83,12 +103,12 @@ def fit(
     routes = demonstrations.for_ending(config.planner.ending)
     features = make_features(network, config.reward.features)
     problem = _Problem(network, routes, features, config)
-    coefficients, information, outcome = _maximise(problem, config, progress, resume)
-    estimates, binding = _estimates(problem, features, coefficients, information, config)
+    optimum = _maximise(problem, config, progress, resume)
+    coefficients, value = optimum.scaled / problem.scale, -optimum.loss * problem.total_weight
+    estimates, certainty = _estimates(problem, optimum, config)
     reward = features.value @ coefficients
     turn_cost = np.maximum(-reward, config.reward.minimum_cost)
     baselines, tuned = tune_baselines(network, routes, config)
-    value, _ = problem.evaluate(coefficients)
     summary = {
         "log_likelihood": value,
         "log_likelihood_per_route": value / problem.total_weight,
@@ -97,8 +117,8 @@ def fit(
         "routes_source": routes.source,
         "network_source": network.report.get("source", ""),
         "solver": problem.planner.last_solver,
-        **outcome,
-        "bound_turns": binding,
+        **optimum.outcome,
+        **certainty,
         "baselines": tuned,
         "seconds": time.perf_counter() - started,
     }
@@ -115,12 +135,36 @@ def fit(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """The mean negative log-likelihood in scaled coefficients, with its first two derivatives."""
+
+    scaled: Floats
+    loss: float
+    gradient: Floats
+    hessian: Floats
+    value_gradient: Floats
+    """float64[P, F], dV/dtheta of every trip of the batch, in the features' own units."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Optimum:
+    """Where training ended."""
+
+    scaled: Floats
+    loss: float
+    information: Floats | None
+    """float64[F, F], minus the Hessian of the log-likelihood in scaled coefficients; None where there is none."""
+    value_gradient: Floats | None
+    """`_Point.value_gradient` where the factorisation served."""
+    outcome: dict[str, object]
+
+
 class _Problem:
     """Mean negative log-likelihood of scaled coefficients, with the last feasible point remembered."""
 
     def __init__(self, network: RoadNetwork, routes: Demonstrations, features: Features, config: Config) -> None:
-        self.features = features
-        self.network_checksum = network.checksum
+        self.network, self.routes, self.features, self.config = network, routes, features, config
         self.turns = network.turns
         self.batch: TripBatch = routes.batch(config.planner.ending)
         self.planner = Planner(network.turns, config.planner, edge_id=network.graph.edge_id)
@@ -131,6 +175,8 @@ class _Problem:
         """float64[F]: scaled coefficient = coefficient * scale, so that all are of one magnitude."""
         self.num_evaluations = 0
         self._last: tuple[Floats, float] | None = None
+        self._seen: tuple[Floats, float, Floats] | None = None
+        self._point: _Point | None = None
 
     def evaluate(self, coefficients: Floats) -> tuple[float, Floats]:
         """(log-likelihood, gradient float64[F]) in the features' own units."""
@@ -142,8 +188,10 @@ class _Problem:
         """Mean negative log-likelihood and gradient; outside the feasible set, a rising slope that shortens the step.
 
         The line search only ever sees such a point as too far: it lies above the last point and climbs along the step,
-        so it is interpolated away from and never accepted.
+        so it is interpolated away from and never accepted. The last point is not evaluated twice.
         """
+        if self._seen is not None and np.array_equal(self._seen[0], scaled):
+            return self._seen[1], self._seen[2]
         try:
             value, gradient = self.evaluate(scaled / self.scale)
         except (InfeasibleRewardError, NotConvergedError):
@@ -155,32 +203,116 @@ class _Problem:
         loss = -value / self.total_weight
         if self._last is None or loss < self._last[1]:
             self._last = (scaled.copy(), loss)
-        return loss, -gradient / (self.total_weight * self.scale)
+        slope = -gradient / (self.total_weight * self.scale)
+        self._seen = (scaled.copy(), loss, slope)
+        return loss, slope
+
+    def second_order(self, scaled: Floats) -> _Point | None:
+        """The loss with both derivatives, exact; None where the factorisation cannot serve. The last one is kept."""
+        if self._point is not None and np.array_equal(self._point.scaled, scaled):
+            return self._point
+        reward = self.features.value @ (scaled / self.scale)
+        if not self.planner.can_factorise(reward):
+            return None
+        try:
+            found = self.planner.derivatives(reward, self.batch, self.features.value)
+        except UnderflowError:
+            return None
+        self.num_evaluations += 1
+        weight, total = self.batch.weight, self.total_weight
+        slope = self.batch.observed @ self.features.value - weight @ found.gradient
+        self._point = _Point(
+            scaled.copy(),
+            float(weight @ found.value - self.batch.observed @ reward) / total,
+            -slope / (total * self.scale),
+            found.total_hessian / (total * np.outer(self.scale, self.scale)),
+            found.gradient,
+        )
+        return self._point
 
     def scaled_gradient(self, scaled: Floats) -> Floats:
         """Gradient of the log-likelihood in scaled coefficients; raises outside the feasible set."""
         return self.evaluate(scaled / self.scale)[1] / self.scale
 
+    def part(self, every: int) -> _Problem:
+        """The same problem with one destination in so many, those that most routes go to: most routes for a solve."""
+        column = self.batch.column[self.routes.trip_of_route(self.config.planner.ending)]
+        weight = np.bincount(column, self.routes.weight, minlength=len(self.batch.destinations))
+        chosen = np.argsort(-weight, kind="stable")[: len(weight) // every]
+        rows = np.flatnonzero(np.isin(column, chosen))
+        return _Problem(self.network, self.routes.take(rows), self.features, self.config)
+
 
 def _maximise(
     problem: _Problem, config: Config, progress: Progress | None, resume: Checkpoint | None
-) -> tuple[Floats, Floats | None, dict[str, object]]:
-    """L-BFGS-B and a last Newton step; where turns end up with a positive reward, SLSQP under those constraints.
-
-    Returns
-    -------
-    (coefficients, information, outcome)
-        float64[F] in the features' own units; minus the Hessian in scaled coefficients, float64[F, F], or None at the
-        edge of the feasible set.
-    """
+) -> _Optimum:
+    """Newton's method, or L-BFGS-B; where turns end up with a positive reward, SLSQP under those constraints."""
     start = resume.coefficients if resume is not None else _start(problem, config)
     watch = _Watch(problem, config, progress, first_iteration=resume.iteration if resume else 0)
-    # Below a relative change of 1e-11 the loss is rounding noise: the Newton step goes the rest of the way.
-    options = {"maxiter": config.training.max_iterations, "gtol": config.training.gradient_tolerance, "ftol": 1e-11}
-    found = optimize.minimize(
-        problem.objective, start * problem.scale, jac=True, method="L-BFGS-B", callback=watch, options=options
+    scaled, method = _unconstrained(problem, start * problem.scale, config, watch, is_fresh=resume is None)
+    scaled, cuts, rounds = _within_constraints(problem, scaled, config, watch)
+    information, value_gradient = _curvature(problem, scaled)
+    if information is not None and not rounds:
+        scaled, loss, gradient = _polished(problem, scaled, information, config.reward.minimum_cost)
+    else:
+        loss, gradient = problem.objective(scaled)
+    residual = _kkt_residual(gradient, cuts, scaled, config.reward.minimum_cost)
+    is_converged = residual <= max(1e-4, 10 * config.training.gradient_tolerance)
+    if not is_converged:
+        _log.warning("training stopped at a gradient of %.2g after %d iterations", residual, watch.iteration)
+    outcome: dict[str, object] = {
+        "method": "SLSQP" if rounds else method,
+        "iterations": watch.iteration,
+        "evaluations": problem.num_evaluations,
+        "kkt_residual": residual,
+        "is_converged": bool(is_converged),
+        "constraint_rounds": rounds,
+    }
+    return _Optimum(scaled, loss, information, value_gradient, outcome)
+
+
+def _unconstrained(
+    problem: _Problem, scaled: Floats, config: Config, watch: _Watch, *, is_fresh: bool
+) -> tuple[Floats, str]:
+    """(scaled optimum without the constraints on signs, the method): Newton, then L-BFGS-B where that gave up."""
+    training = config.training
+    if problem.features.value.shape[1] <= _LARGEST_NEWTON:
+        if is_fresh and len(problem.batch.destinations) >= _SMALLEST_WARM_UP * _WARM_UP:
+            scaled = _warm_up(problem.part(_WARM_UP), scaled)
+        found = minimise(
+            problem.second_order,
+            scaled,
+            small_decrement=_SMALL_DECREMENT / problem.total_weight,
+            gradient_tolerance=1e-12,
+            max_iterations=training.max_iterations,
+            callback=watch,
+        )
+        scaled = found.point
+        if found.is_converged or watch.iteration >= training.max_iterations:
+            return scaled, "Newton"
+        _log.info("Newton's method stopped after %d iterations; L-BFGS-B goes on", watch.iteration)
+    # Below a relative change of 1e-11 the loss is rounding noise: the last steps with the Hessian go the rest of the way.
+    options = {"maxiter": training.max_iterations, "gtol": training.gradient_tolerance, "ftol": 1e-11}
+    end = optimize.minimize(
+        problem.objective, scaled, jac=True, method="L-BFGS-B", callback=watch.look, options=options
     )
-    scaled, rounds = found.x, 0
+    return np.asarray(end.x), "L-BFGS-B"
+
+
+def _warm_up(part: _Problem, scaled: Floats) -> Floats:
+    """Newton's method on a part of the destinations, only until that part's own sampling error is reached."""
+    found = minimise(
+        part.second_order, scaled, small_decrement=0.1 / part.total_weight, gradient_tolerance=1e-12, max_iterations=50
+    )
+    _log.info("warm-up on %d of the routes: %d evaluations", part.num_routes, part.num_evaluations)
+    return found.point if found.is_converged else scaled
+
+
+def _within_constraints(
+    problem: _Problem, scaled: Floats, config: Config, watch: _Watch
+) -> tuple[Floats, Floats, int]:
+    """(scaled, cuts float64[C, F], rounds): SLSQP under the rows that are violated, until none is."""
+    rounds = 0
     rows = _violated(problem, scaled, config.reward.minimum_cost)
     cuts = np.zeros((0, len(scaled)))
     while len(rows):
@@ -190,46 +322,43 @@ def _maximise(
         cuts = np.unique(np.concatenate([cuts, rows]), axis=0)
         scaled = _constrained(problem, scaled, cuts, config, watch)
         rows = _violated(problem, scaled, config.reward.minimum_cost)
-    information = _information(problem, scaled)
-    if information is not None and not rounds:
-        scaled = _newton_step(problem, scaled, information, config.reward.minimum_cost)
-    _, gradient = problem.objective(scaled)
-    residual = _kkt_residual(gradient, cuts, scaled, config.reward.minimum_cost)
-    is_converged = residual <= max(1e-4, 10 * config.training.gradient_tolerance)
-    if not is_converged:
-        _log.warning(
-            "training stopped at a gradient of %.2g after %d iterations (%s)", residual, watch.iteration, found.message
-        )
-    outcome: dict[str, object] = {
-        "iterations": watch.iteration,
-        "evaluations": problem.num_evaluations,
-        "kkt_residual": residual,
-        "is_converged": bool(is_converged),
-        "constraint_rounds": rounds,
-    }
-    return scaled / problem.scale, information, outcome
+    return scaled, cuts, rounds
 
 
-def _information(problem: _Problem, scaled: Floats) -> Floats | None:
+def _curvature(problem: _Problem, scaled: Floats) -> tuple[Floats | None, Floats | None]:
+    """(information, dV/dtheta per trip), exact where the factorisation serves, else by differences; or None."""
+    point = problem.second_order(scaled)
+    if point is not None:
+        return point.hessian * problem.total_weight, point.value_gradient
     try:
-        return -hessian(problem.scaled_gradient, scaled)
+        return -hessian(problem.scaled_gradient, scaled), None
     except (InfeasibleRewardError, NotConvergedError):
-        return None
+        return None, None
 
 
-def _newton_step(problem: _Problem, scaled: Floats, information: Floats, minimum_cost: float) -> Floats:
-    """One step with the Hessian that the standard errors need anyway, kept only if the gradient shrinks.
+def _polished(
+    problem: _Problem, scaled: Floats, information: Floats, minimum_cost: float
+) -> tuple[Floats, float, Floats]:
+    """(scaled, loss, gradient) after a few steps with the Hessian at hand, each kept only if the gradient shrinks.
 
-    It takes the gradient to rounding, so that the estimate does not depend on where L-BFGS happened to stop.
+    They take the gradient to rounding, so that the estimate does not depend on where the optimiser happened to stop; the
+    Hessian, and with it the standard errors, would not change by them: they are below a thousandth of a standard error.
     """
-    try:
-        before = problem.scaled_gradient(scaled)
-        moved = scaled + linalg.pinvh(information, rtol=1e-9) @ before
-        after = problem.scaled_gradient(moved)
-    except (InfeasibleRewardError, NotConvergedError):
-        return scaled
-    is_better = np.abs(after).max() < np.abs(before).max() and not len(_violated(problem, moved, minimum_cost))
-    return np.asarray(moved) if is_better else scaled
+    point = problem.second_order(scaled)
+    loss, gradient = (point.loss, point.gradient) if point is not None else problem.objective(scaled)
+    for _ in range(4):
+        if np.abs(gradient).max(initial=0.0) <= 1e-10:
+            break
+        try:
+            moved = scaled + newton_step(information / problem.total_weight, gradient)
+            value, slope = problem.evaluate(moved / problem.scale)
+        except (InfeasibleRewardError, NotConvergedError):
+            break
+        after = -slope / (problem.total_weight * problem.scale)
+        if np.abs(after).max() >= np.abs(gradient).max() or len(_violated(problem, moved, minimum_cost)):
+            break
+        scaled, loss, gradient = moved, -value / problem.total_weight, after
+    return scaled, loss, gradient
 
 
 class _Watch:
@@ -240,16 +369,20 @@ class _Watch:
         self._started = time.perf_counter()
         self.iteration = first_iteration
 
-    def __call__(self, scaled: Floats) -> None:
+    def look(self, scaled: Floats) -> None:
+        """For optimisers that tell the point alone: as a rule it is the last one evaluated."""
+        if self._progress is None:
+            self.iteration += 1
+            return
+        self(scaled, *self._problem.objective(scaled))
+
+    def __call__(self, scaled: Floats, loss: float, gradient: Floats) -> None:
         self.iteration += 1
         if self._progress is None:
             return
-        before = self._problem.num_evaluations
-        loss, gradient = self._problem.objective(scaled)
-        self._problem.num_evaluations = before  # the bar's own look is not counted as work of the optimiser
         seconds = time.perf_counter() - self._started
         checkpoint = Checkpoint(
-            self._problem.network_checksum,
+            self._problem.network.checksum,
             self._problem.features.names,
             scaled / self._problem.scale,
             self.iteration,
@@ -261,7 +394,7 @@ class _Watch:
                 self._config.training.max_iterations,
                 -loss,
                 float(np.abs(gradient).max()),
-                before * self._problem.num_routes / max(seconds, 1e-9),
+                self._problem.num_evaluations * self._problem.num_routes / max(seconds, 1e-9),
                 checkpoint,
             )
         )
@@ -306,9 +439,10 @@ def _constrained(problem: _Problem, scaled: Floats, cuts: Floats, config: Config
     constraint = {"type": "ineq", "fun": lambda x: -cuts @ x - minimum, "jac": lambda x: -cuts}
     start = _pulled_inside(problem, scaled, cuts, minimum)
     problem._last = None
+    problem._seen = None
     options = {"maxiter": config.training.max_iterations, "ftol": 1e-14}
     found = optimize.minimize(
-        problem.objective, start, jac=True, method="SLSQP", constraints=[constraint], callback=watch, options=options
+        problem.objective, start, jac=True, method="SLSQP", constraints=[constraint], callback=watch.look, options=options
     )
     return np.asarray(found.x)
 
@@ -346,25 +480,72 @@ def _kkt_residual(gradient: Floats, cuts: Floats, scaled: Floats, minimum_cost: 
     return float(np.abs(gradient + active.T @ multipliers).max())
 
 
-def _estimates(
-    problem: _Problem, features: Features, coefficients: Floats, information: Floats | None, config: Config
-) -> tuple[tuple[Coefficient, ...], int]:
-    """Coefficients with standard errors, and how many turns sit at the minimum cost."""
-    cost = -(features.value @ coefficients)
-    at_limit = np.flatnonzero(cost < config.reward.minimum_cost + 1e-6 * max(1.0, config.reward.minimum_cost))
-    active = np.unique(features.value[at_limit] / problem.scale, axis=0)
-    if information is None:
-        errors, is_identified = np.full(len(coefficients), np.nan), np.ones(len(coefficients), bool)
-    else:
-        errors, is_identified = standard_errors(information, active)
-    is_bound = np.any(active != 0, axis=0)
+def _estimates(problem: _Problem, optimum: _Optimum, config: Config) -> tuple[tuple[Coefficient, ...], dict[str, Any]]:
+    """Coefficients with standard errors, and what the summary says about their certainty."""
+    value, coefficients = problem.features.value, optimum.scaled / problem.scale
+    minimum = config.reward.minimum_cost
+    at_limit = np.flatnonzero(-(value @ coefficients) < minimum + 1e-6 * max(1.0, minimum))
+    active = np.unique(value[at_limit] / problem.scale, axis=0)
+    count = len(coefficients)
+    found = covariance(optimum.information, active) if optimum.information is not None else None
+    matrices: dict[str, Floats] = {}
+    if found is not None:
+        matrices = {"classical": found.classical, **_sandwiches(problem, optimum, found)}
+    errors = {name: found.errors(one) / problem.scale for name, one in matrices.items()} if found is not None else {}
+    missing = np.full(count, np.nan)
     rows = []
-    for i, name in enumerate(features.names):
-        error = float(errors[i] / problem.scale[i])
-        note = "" if np.isfinite(error) else "at the edge of the rewards that have values"
-        if is_bound[i]:
-            note = "bound by a constraint: some turn costs the minimum"
-        if not is_identified[i]:
-            note = "these routes do not tell it apart from other features (constant over the choices, or collinear)"
-        rows.append(Coefficient(name, float(coefficients[i]), error if np.isfinite(error) else None, note))
-    return tuple(rows), len(at_limit)
+    for i, name in enumerate(problem.features.names):
+        numbers = [_number(errors.get(kind, missing)[i]) for kind in ("classical", "robust", "clustered")]
+        rows.append(Coefficient(name, float(coefficients[i]), numbers[0], _note(i, numbers[0], found), *numbers[1:]))
+    certainty = {
+        "bound_turns": len(at_limit),
+        "num_free_parameters": found.rank if found is not None else None,
+        "total_weight": problem.total_weight,
+        "num_travellers": _num_travellers(problem.routes),
+        "routes_digest": problem.routes.digest(config.planner.ending),
+        "covariances": {
+            name: _in_own_units(one, errors[name], problem.scale) for name, one in matrices.items()
+        },
+    }
+    return tuple(rows), certainty
+
+
+def _sandwiches(problem: _Problem, optimum: _Optimum, found: Covariance) -> dict[str, Floats]:
+    """Robust covariances in scaled coefficients: per route, and by traveller where routes name theirs."""
+    routes, coefficients = problem.routes, optimum.scaled / problem.scale
+    value = problem.features.value
+    if optimum.value_gradient is not None:
+        scores = scores_of(routes, problem.batch, value, optimum.value_gradient)
+    else:
+        try:
+            scores = route_scores(problem.planner, value, coefficients, routes, problem.batch)
+        except (InfeasibleRewardError, NotConvergedError):
+            return {}
+    scores = scores / problem.scale
+    result = {"robust": found.sandwich(outer_product(scores, routes.weight))}
+    if routes.traveller is not None and _num_travellers(routes):
+        result["clustered"] = found.sandwich(clustered_outer_product(scores, routes.weight, routes.traveller))
+    return result
+
+
+def _num_travellers(routes: Demonstrations) -> int:
+    return len(set(routes.traveller or ()) - {None})
+
+
+def _note(column: int, error: float | None, found: Covariance | None) -> str:
+    if found is not None and not found.is_identified[column]:
+        return "these routes do not tell it apart from other features (constant over the choices, or collinear)"
+    if found is not None and found.is_bound[column]:
+        return "bound by a constraint: some turn costs the minimum"
+    return "at the edge of the rewards that have values" if error is None else ""
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _in_own_units(scaled: Floats, errors: Floats, scale: Floats) -> list[list[float | None]]:
+    """A covariance as rows of JSON, None where a feature has no standard error."""
+    has_error = np.isfinite(errors)
+    matrix = np.where(np.outer(has_error, has_error), scaled / np.outer(scale, scale), np.nan)
+    return [[_number(one) for one in row] for row in matrix]
