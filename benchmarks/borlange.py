@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, sparse
 from scipy.sparse.linalg import splu
-
 from trodden import fit, read_demonstrations, read_roads
 from trodden.cli.console import coefficient_table, out
 from trodden.core.config import Config, parse_config
@@ -116,12 +115,14 @@ def main() -> None:
         cpu["ours"].append(time.process_time() - spent)
         started, spent = time.perf_counter(), time.process_time()
         peer = PeerLikelihood(network, routes)
-        found = optimize.minimize(peer, [START[name] for name in FEATURES], jac=True, method="BFGS", options={"gtol": 1e-2})
+        found = optimize.minimize(
+            peer, [START[name] for name in FEATURES], jac=True, method="BFGS", options={"gtol": 1e-2}
+        )
         theirs.append(time.perf_counter() - started)
         cpu["theirs"].append(time.process_time() - spent)
     out.print(coefficient_table(model.coefficients))
     out.print(f"SciPy BFGS: log-likelihood {-found.fun:.3f} after {peer.calls} evaluations, at {np.round(found.x, 4)}")
-    out.print(f"fit: {model.summary['evaluations']} evaluations with Hessian, after a warm-up; CPU seconds {cpu}")
+    out.print(f"fit: {model.summary['evaluations']} evaluations after a warm-up; CPU seconds {cpu}")
     figures = {
         "betas": {one.name: one.value for one in model.coefficients},
         "standard_errors": {one.name: one.standard_error for one in model.coefficients},

@@ -150,7 +150,7 @@ def coefficient_table(
         ]
     if found:
         columns[""] = [f"({found.index(c.note) + 1})" if c.note in found else "" for c in coefficients]
-    for optional in ("95 %", "p"):
+    for optional in ("95 %", "p", "std.err."):
         if sum(max(map(len, [title, *cells])) + 2 for title, cells in columns.items()) - 2 > _WIDTH:
             columns.pop(optional, None)
     table = text_table(list(columns), [list(cells) for cells in zip(*columns.values(), strict=True)])

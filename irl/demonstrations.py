@@ -208,9 +208,7 @@ class Demonstrations:
         """Write as Parquet or CSV (by suffix): route_id, links, departure, weight, traveller; simulated ones are labelled."""
         ids = self.network.graph.edge_id
         links = [" ".join(map(str, ids[self.route(r)].tolist())) for r in range(len(self))]
-        table = RouteTable(
-            self.route_id, links, False, self.departure, self.weight, self.is_simulated, self.traveller
-        )
+        table = RouteTable(self.route_id, links, False, self.departure, self.weight, self.is_simulated, self.traveller)
         write_route_table(path, table)
 
 
@@ -286,9 +284,7 @@ def demonstrations_from_edges(
     found = {**_bad_moves(network, edge, first), **found}
     departures = tuple(departure or [None] * len(rows))
     names = None if traveller is None else tuple(traveller)
-    every = Demonstrations(
-        network, first, edge, tuple(route_id), weights, departures, (), source, is_simulated, names
-    )
+    every = Demonstrations(network, first, edge, tuple(route_id), weights, departures, (), source, is_simulated, names)
     kept = every.take(np.array([r for r in range(len(rows)) if r not in found], np.int64))
     skipped = tuple(SkippedRoute(route_id[r], *found[r]) for r in sorted(found))
     return Demonstrations(**{**vars(kept), "skipped": skipped})

@@ -156,16 +156,13 @@ class Factorization:
         starts = np.zeros((self.turns.num_edges, count))
         np.add.at(starts, (trips.origin, trips.column), trips.weight / at_origin)
         if self._ending == "arrival":  # routes are cut at their first visit: take away what would go on from there
-            starts[trips.destinations.key, np.arange(count)] -= np.bincount(
-                trips.column, trips.weight, minlength=count
-            )
+            starts[trips.destinations.key, np.arange(count)] -= np.bincount(trips.column, trips.weight, minlength=count)
         return starts
 
     def flow(self, visits: Floats, exponentials: Floats) -> Floats:
         """Expected count of every turn, float64[T], summed over the columns."""
-        return (
-            np.einsum("td,td->t", visits[self.turns.from_edge], exponentials[self.turns.to_edge]) * self.weight
-        )
+        both = np.einsum("td,td->t", visits[self.turns.from_edge], exponentials[self.turns.to_edge])
+        return np.asarray(both * self.weight)
 
     def _block_total(self, batch: TripBatch, begin: int, end: int) -> tuple[float, Floats]:
         trips = batch.block(begin, end)

@@ -137,7 +137,7 @@ def covariance(information: Floats, active: Floats) -> Covariance:
     scale[scale < _SINGULAR * max(scale.max(initial=0.0), 1e-300)] = 0.0
     inverse_scale = np.divide(1.0, scale, out=np.zeros(size), where=scale > 0)
     correlation = information * np.outer(inverse_scale, inverse_scale)
-    is_identified = scale > 0
+    is_identified: Bools = np.asarray(scale > 0)
     if is_identified.any():
         weights, vectors = linalg.eigh(correlation[np.ix_(is_identified, is_identified)])
         loose = vectors[:, weights < _SINGULAR * weights.max()]
@@ -154,4 +154,3 @@ def standard_errors(information: Floats, active: Floats) -> tuple[Floats, Bools]
     """(classical standard errors float64[F], NaN where there is none; is_identified bool[F]): see `covariance`."""
     found = covariance(information, active)
     return found.errors(found.classical), found.is_identified
-

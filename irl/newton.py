@@ -91,6 +91,45 @@ def minimise(
     return NewtonResult(point, False)
 
 
+def minimise_from(
+    evaluate: Callable[[Floats], tuple[float, Floats] | None],
+    start: Floats,
+    hessian: Floats,
+    *,
+    small_decrement: float,
+    max_iterations: int,
+    callback: Callable[[Floats, float, Floats], None] | None = None,
+) -> NewtonResult:
+    """BFGS from a Hessian that is nearly right, so that a few evaluations of loss and gradient are enough.
+
+    Parameters as those of `minimise`; ``hessian`` float64[F, F] is that of a like problem near the start. Superlinear.
+    """
+    found = evaluate(start)
+    if found is None:
+        return NewtonResult(start, False)
+    point, (loss, gradient) = start, found
+    inverse: Floats = linalg.pinvh(hessian, rtol=1e-9)
+    for _ in range(max_iterations):
+        step = -inverse @ gradient
+        decrement = float(-gradient @ step)
+        if decrement <= small_decrement:
+            return NewtonResult(point, True)
+        size, there = 1.0, evaluate(point + step)
+        while there is None or there[0] > loss - 1e-4 * size * decrement + _ROUNDING * abs(loss):
+            size *= 0.5
+            if size < _SHORTEST:
+                return NewtonResult(point, False)
+            there = evaluate(point + size * step)
+        moved, change = size * step, there[1] - gradient
+        point, (loss, gradient) = point + moved, there
+        if (curvature := float(moved @ change)) > 0:
+            along = np.eye(len(point)) - np.outer(moved, change) / curvature
+            inverse = along @ inverse @ along.T + np.outer(moved, moved) / curvature
+        if callback is not None:
+            callback(point, loss, gradient)
+    return NewtonResult(point, False)
+
+
 def newton_step(hessian: Floats, gradient: Floats) -> Floats:
     """``-H^+ g``, float64[F]: directions that the data say nothing about stay where they are."""
     return np.asarray(-linalg.pinvh(hessian, rtol=1e-9) @ gradient) if len(gradient) else np.zeros(0)

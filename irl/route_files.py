@@ -17,7 +17,9 @@ from ..core.errors import InputFileError
 from ..core.types import Floats, Ids
 
 _SIMULATED_KEY = b"trodden_simulated"
-_COLUMNS = "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight and traveller"
+_COLUMNS = (
+    "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight and traveller"
+)
 
 _KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "traveller", "is_simulated"})
 

@@ -120,7 +120,10 @@ def model_statistics(model: LearnedModel) -> ModelStatistics:
     summary = model.summary
     value, free = summary.get("log_likelihood"), summary.get("num_free_parameters")
     weight = summary.get("total_weight")
-    is_whole = bool(model.coefficients) and value is not None and free is not None
+    aic, bic = None, None
+    if model.coefficients and value is not None and free is not None:
+        aic = 2 * free - 2 * value
+        bic = free * math.log(weight) - 2 * value if weight else None
     return ModelStatistics(
         estimates=tuple(map(estimate, model.coefficients)),
         regions={region.region: tuple(map(estimate, region.coefficients)) for region in model.regions},
@@ -129,8 +132,8 @@ def model_statistics(model: LearnedModel) -> ModelStatistics:
         total_weight=weight,
         num_travellers=summary.get("num_travellers", 0),
         num_free_parameters=free,
-        aic=2 * free - 2 * value if is_whole else None,
-        bic=free * math.log(weight) - 2 * value if is_whole and weight else None,
+        aic=aic,
+        bic=bic,
         covariances=summary.get("covariances", {}),
         is_simulated=model.is_simulated,
     )

@@ -31,7 +31,7 @@ from .inference import (
 )
 from .likelihood import log_likelihood
 from .model import Coefficient, LearnedModel, entry_costs
-from .newton import minimise, newton_step
+from .newton import minimise, minimise_from, newton_step
 from .planner import Planner
 from .trips import TripBatch
 
@@ -93,9 +93,9 @@ def fit(
 
     Notes
     -----
-    Newton's method with the exact Hessian, some ten evaluations of F + 2 triangular solves per destination, from which the
-    standard errors follow without another; L-BFGS-B where the factorisation cannot serve or F > 30, about 1.1 evaluations
-    of two solves per iteration.
+    Newton's method with the exact Hessian: F + 2 triangular solves per destination and evaluation, from the last of
+    which the standard errors follow. With many destinations most steps need only two solves per destination (a warm-up
+    on a part of them gives a Hessian). L-BFGS-B where the factorisation cannot serve or F > 30.
     """
     config = config or Config()
     started = time.perf_counter()
@@ -207,6 +207,16 @@ class _Problem:
         self._seen = (scaled.copy(), loss, slope)
         return loss, slope
 
+    def first_order(self, scaled: Floats) -> tuple[float, Floats] | None:
+        """The loss and its gradient, None where the factorisation cannot serve."""
+        if not self.planner.can_factorise(self.features.value @ (scaled / self.scale)):
+            return None
+        try:
+            value, gradient = self.evaluate(scaled / self.scale)
+        except (InfeasibleRewardError, NotConvergedError):
+            return None
+        return -value / self.total_weight, -gradient / (self.total_weight * self.scale)
+
     def second_order(self, scaled: Floats) -> _Point | None:
         """The loss with both derivatives, exact; None where the factorisation cannot serve. The last one is kept."""
         if self._point is not None and np.array_equal(self._point.scaled, scaled):
@@ -243,9 +253,7 @@ class _Problem:
         return _Problem(self.network, self.routes.take(rows), self.features, self.config)
 
 
-def _maximise(
-    problem: _Problem, config: Config, progress: Progress | None, resume: Checkpoint | None
-) -> _Optimum:
+def _maximise(problem: _Problem, config: Config, progress: Progress | None, resume: Checkpoint | None) -> _Optimum:
     """Newton's method, or L-BFGS-B; where turns end up with a positive reward, SLSQP under those constraints."""
     start = resume.coefficients if resume is not None else _start(problem, config)
     watch = _Watch(problem, config, progress, first_iteration=resume.iteration if resume else 0)
@@ -278,7 +286,7 @@ def _unconstrained(
     training = config.training
     if problem.features.value.shape[1] <= _LARGEST_NEWTON:
         if is_fresh and len(problem.batch.destinations) >= _SMALLEST_WARM_UP * _WARM_UP:
-            scaled = _warm_up(problem.part(_WARM_UP), scaled)
+            scaled = _warm_up(problem, scaled, training.max_iterations, watch)
         found = minimise(
             problem.second_order,
             scaled,
@@ -291,7 +299,7 @@ def _unconstrained(
         if found.is_converged or watch.iteration >= training.max_iterations:
             return scaled, "Newton"
         _log.info("Newton's method stopped after %d iterations; L-BFGS-B goes on", watch.iteration)
-    # Below a relative change of 1e-11 the loss is rounding noise: the last steps with the Hessian go the rest of the way.
+    # Below a relative change of 1e-11 the loss is rounding noise: `_polished` goes the rest of the way.
     options = {"maxiter": training.max_iterations, "gtol": training.gradient_tolerance, "ftol": 1e-11}
     end = optimize.minimize(
         problem.objective, scaled, jac=True, method="L-BFGS-B", callback=watch.look, options=options
@@ -299,18 +307,31 @@ def _unconstrained(
     return np.asarray(end.x), "L-BFGS-B"
 
 
-def _warm_up(part: _Problem, scaled: Floats) -> Floats:
-    """Newton's method on a part of the destinations, only until that part's own sampling error is reached."""
+def _warm_up(problem: _Problem, scaled: Floats, max_iterations: int, watch: _Watch) -> Floats:
+    """Newton's method on a part of the destinations, until its own sampling error; then BFGS with the part's Hessian.
+
+    An evaluation of the Hessian costs (F + 2) / 2 times one of the gradient: this way the whole needs it once or twice.
+    """
+    part = problem.part(_WARM_UP)
     found = minimise(
         part.second_order, scaled, small_decrement=0.1 / part.total_weight, gradient_tolerance=1e-12, max_iterations=50
     )
     _log.info("warm-up on %d of the routes: %d evaluations", part.num_routes, part.num_evaluations)
-    return found.point if found.is_converged else scaled
+    near = part.second_order(found.point)
+    if not found.is_converged or near is None:
+        return scaled
+    small = _SMALL_DECREMENT / problem.total_weight
+    return minimise_from(
+        problem.first_order,
+        found.point,
+        near.hessian,
+        small_decrement=small,
+        max_iterations=min(max_iterations, 15),
+        callback=watch,
+    ).point
 
 
-def _within_constraints(
-    problem: _Problem, scaled: Floats, config: Config, watch: _Watch
-) -> tuple[Floats, Floats, int]:
+def _within_constraints(problem: _Problem, scaled: Floats, config: Config, watch: _Watch) -> tuple[Floats, Floats, int]:
     """(scaled, cuts float64[C, F], rounds): SLSQP under the rows that are violated, until none is."""
     rounds = 0
     rows = _violated(problem, scaled, config.reward.minimum_cost)
@@ -341,8 +362,8 @@ def _polished(
 ) -> tuple[Floats, float, Floats]:
     """(scaled, loss, gradient) after a few steps with the Hessian at hand, each kept only if the gradient shrinks.
 
-    They take the gradient to rounding, so that the estimate does not depend on where the optimiser happened to stop; the
-    Hessian, and with it the standard errors, would not change by them: they are below a thousandth of a standard error.
+    They take the gradient to rounding, so that the estimate does not depend on where the optimiser happened to stop.
+    After Newton's method they are below a thousandth of a standard error, and the Hessian need not follow them.
     """
     point = problem.second_order(scaled)
     loss, gradient = (point.loss, point.gradient) if point is not None else problem.objective(scaled)
@@ -442,7 +463,13 @@ def _constrained(problem: _Problem, scaled: Floats, cuts: Floats, config: Config
     problem._seen = None
     options = {"maxiter": config.training.max_iterations, "ftol": 1e-14}
     found = optimize.minimize(
-        problem.objective, start, jac=True, method="SLSQP", constraints=[constraint], callback=watch.look, options=options
+        problem.objective,
+        start,
+        jac=True,
+        method="SLSQP",
+        constraints=[constraint],
+        callback=watch.look,
+        options=options,
     )
     return np.asarray(found.x)
 
@@ -503,9 +530,7 @@ def _estimates(problem: _Problem, optimum: _Optimum, config: Config) -> tuple[tu
         "total_weight": problem.total_weight,
         "num_travellers": _num_travellers(problem.routes),
         "routes_digest": problem.routes.digest(config.planner.ending),
-        "covariances": {
-            name: _in_own_units(one, errors[name], problem.scale) for name, one in matrices.items()
-        },
+        "covariances": {name: _in_own_units(one, errors[name], problem.scale) for name, one in matrices.items()},
     }
     return tuple(rows), certainty
 
