@@ -24,6 +24,7 @@ from trodden.graphs.road_graph import RoadNetwork
 from trodden.irl.demonstrations import Demonstrations
 from trodden.irl.features import make_features
 from trodden.irl.likelihood import route_log_probabilities
+from trodden.irl.model import LearnedModel
 from trodden.irl.planner import Planner
 
 FEATURES = ["travel_time_min", "is_left", "constant", "is_uturn"]
@@ -57,6 +58,7 @@ class PeerLikelihood:
         self.calls = 0
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Negative log-likelihood and gradient; a wall where no values exist."""
         self.calls += 1
         weight = np.exp(self.features @ theta)
         matrix = sparse.csc_matrix((weight, (self.begin, self.end)), shape=self.shape)
@@ -120,9 +122,7 @@ def main() -> None:
         )
         theirs.append(time.perf_counter() - started)
         cpu["theirs"].append(time.process_time() - spent)
-    out.print(coefficient_table(model.coefficients))
-    out.print(f"SciPy BFGS: log-likelihood {-found.fun:.3f} after {peer.calls} evaluations, at {np.round(found.x, 4)}")
-    out.print(f"fit: {model.summary['evaluations']} evaluations after a warm-up; CPU seconds {cpu}")
+    report(model, peer, found)
     figures = {
         "betas": {one.name: one.value for one in model.coefficients},
         "standard_errors": {one.name: one.standard_error for one in model.coefficients},
@@ -138,6 +138,12 @@ def main() -> None:
         "scipy_log_likelihood": -float(found.fun),
     }
     print(json.dumps(figures))
+
+
+def report(model: LearnedModel, peer: PeerLikelihood, found: optimize.OptimizeResult) -> None:
+    out.print(coefficient_table(model.coefficients))
+    out.print(f"SciPy BFGS: log-likelihood {-found.fun:.3f} after {peer.calls} evaluations, at {np.round(found.x, 4)}")
+    out.print(f"fit: {model.summary['evaluations']} evaluations after a warm-up")
 
 
 if __name__ == "__main__":

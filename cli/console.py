@@ -247,9 +247,8 @@ def _print_scores(models: dict[str, Scores], comparisons: dict[str, PairedCompar
     say(text_table(["model", "exact", "IoU", "gap", "p"], rows))
     learned = models["learned"]
     if learned.nll_per_route is not None:
-        say(
-            f"learned, negative log-likelihood: {learned.nll_per_route:.4f} per route, {learned.nll_per_turn:.4f} per turn"
-        )
+        nll = f"{learned.nll_per_route:.4f} per route, {learned.nll_per_turn:.4f} per turn"
+        say(f"learned, negative log-likelihood: {nll}")
 
 
 def _with_interval(value: float, interval: tuple[float, float], sign: str = "") -> str:

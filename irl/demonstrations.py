@@ -205,7 +205,7 @@ class Demonstrations:
         return self.take(np.flatnonzero(~is_held_out)), self.take(np.flatnonzero(is_held_out))
 
     def write(self, path: str | Path) -> None:
-        """Write as Parquet or CSV (by suffix): route_id, links, departure, weight, traveller; simulated ones are labelled."""
+        """Write as Parquet or CSV (by suffix), all that `read_demonstrations` reads; simulated ones are labelled."""
         ids = self.network.graph.edge_id
         links = [" ".join(map(str, ids[self.route(r)].tolist())) for r in range(len(self))]
         table = RouteTable(self.route_id, links, False, self.departure, self.weight, self.is_simulated, self.traveller)

@@ -1,8 +1,8 @@
 """First and second derivatives of the values of many trips under a linear reward, from one factorisation.
 
-With ``M[i, j] = exp(x[i, j] . theta)`` and ``z = G b``, ``G = inv(I - M)``: ``dz_f = G dM_f z``, where ``dM_f`` is M times
-feature f entry by entry, so all features are right-hand sides of the same LU. With the adjoint ``u = G' w`` for weights w
-on the origins, ``w . d2z_fg = u . (dM_f dz_g + dM_g dz_f + d2M_fg z)`` needs no further solve. Imports no JAX.
+With ``M[i, j] = exp(x[i, j] . theta)`` and ``z = G b``, ``G = inv(I - M)``: ``dz_f = G dM_f z``, where ``dM_f`` is M
+times feature f entry by entry, so all features are right-hand sides of the same LU. With the adjoint ``u = G' w`` for
+weights w on the origins, ``w . d2z_fg = u . (dM_f dz_g + dM_g dz_f + d2M_fg z)`` needs no further solve. No JAX here.
 """
 
 from __future__ import annotations

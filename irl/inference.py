@@ -67,7 +67,7 @@ def route_scores(
 
     ``observed features - dV(origin)/dtheta``: with the factorisation, F + 2 triangular solves per destination, whatever
     the number of routes; where that cannot serve, central differences of the log-probabilities (2 F solves by sweeps
-    per destination, some six digits).
+    per destination, some four digits).
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def covariance(information: Floats, active: Floats) -> Covariance:
         float64[A, F], rows of the constraints that hold with equality: estimates can only vary along their null space.
     """
     size = len(information)
-    is_bound = (np.abs(active) > 0).any(axis=0) if len(active) else np.zeros(size, bool)
+    is_bound: Bools = np.asarray((np.abs(active) > 0).any(axis=0)) if len(active) else np.zeros(size, bool)
     scale = np.sqrt(np.maximum(np.diag(information), 0.0))
     scale[scale < _SINGULAR * max(scale.max(initial=0.0), 1e-300)] = 0.0
     inverse_scale = np.divide(1.0, scale, out=np.zeros(size), where=scale > 0)

@@ -1,4 +1,4 @@
-"""Newton's method for a convex loss that exists only on part of the space: steps are shortened until they stay in it."""
+"""Newton's method for a convex loss that exists on a part of the space only: steps are shortened to stay in it."""
 
 from __future__ import annotations
 

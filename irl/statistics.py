@@ -74,7 +74,7 @@ class ModelStatistics:
         return document
 
     def to_latex(self) -> str:
-        r"""A ``tabular`` with ``\hline`` only, so that it needs no LaTeX package; one per region where there are several."""
+        r"""A ``tabular`` that needs no LaTeX package; one per region where there are several."""
         if self.regions and not self.estimates:
             return "\n\n".join(f"% region {number}\n{_latex(rows, [])}" for number, rows in self.regions.items()) + "\n"
         fit = [

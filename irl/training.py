@@ -112,11 +112,7 @@ def fit(
     summary = {
         "log_likelihood": value,
         "log_likelihood_per_route": value / problem.total_weight,
-        "num_routes": len(routes),
-        "skipped": routes.skipped_by_reason,
-        "routes_source": routes.source,
-        "network_source": network.report.get("source", ""),
-        "solver": problem.planner.last_solver,
+        **_provenance(problem),
         **optimum.outcome,
         **certainty,
         "baselines": tuned,
@@ -133,6 +129,17 @@ def fit(
         summary=summary,
         is_simulated=routes.is_simulated,
     )
+
+
+def _provenance(problem: _Problem) -> dict[str, object]:
+    routes = problem.routes
+    return {
+        "num_routes": len(routes),
+        "skipped": routes.skipped_by_reason,
+        "routes_source": routes.source,
+        "network_source": problem.network.report.get("source", ""),
+        "solver": problem.planner.last_solver,
+    }
 
 
 @dataclass(frozen=True, eq=False)

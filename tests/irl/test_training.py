@@ -128,6 +128,26 @@ def test_a_resumed_run_reaches_the_same_optimum():
     assert resumed.summary["iterations"] > 3
 
 
+def test_every_optimiser_finds_the_same_estimates_and_errors(monkeypatch):
+    """With and without the warm-up (which needs many destinations), and L-BFGS-B, with errors by differences or not."""
+    network = toll_grid(8, 8)
+    routes = simulate(network, 400, taste=TASTE, seed=5, num_destinations=140)
+    routes = dataclasses.replace(routes, traveller=tuple(str(row % 40) for row in range(400)))
+    config = parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="t")
+    models = [fit(network, routes, config)]
+    monkeypatch.setattr("trodden.irl.training._SMALLEST_WARM_UP", 10**6)
+    models.append(fit(network, routes, config))
+    monkeypatch.setattr("trodden.irl.training._LARGEST_NEWTON", 0)
+    models.append(fit(network, routes, config))
+    monkeypatch.setattr("trodden.irl.training._Problem.second_order", lambda self, scaled: None)
+    models.append(fit(network, routes, config))
+    assert [one.summary["method"] for one in models] == ["Newton", "Newton", "L-BFGS-B", "L-BFGS-B"]
+    for row in zip(*(one.coefficients for one in models), strict=True):
+        for kind in ("value", "standard_error", "robust_standard_error", "clustered_standard_error"):
+            numbers = [getattr(one, kind) for one in row]
+            np.testing.assert_allclose(numbers, numbers[1], rtol=1e-8 if kind == "value" else 1e-3)
+
+
 # ------------------------------------------------------------------------------------------------ constraints
 
 
@@ -266,9 +286,11 @@ def test_borlange_reproduces_the_published_recursive_logit(data_folder):
     model = fit(network, routes, config)
     want = {"travel_time_min": -2.4941, "is_left": -0.9331, "constant": -0.4111, "is_uturn": -4.4588}
     errors = {"travel_time_min": 0.0644, "is_left": 0.0263, "constant": 0.0103, "is_uturn": 0.1128}
+    robust = {"travel_time_min": 0.0980, "is_left": 0.0297, "constant": 0.0127, "is_uturn": 0.1140}
     for coefficient in model.coefficients:
         assert coefficient.value == pytest.approx(want[coefficient.name], abs=1e-3)
         assert coefficient.standard_error == pytest.approx(errors[coefficient.name], abs=1e-4)
+        assert coefficient.robust_standard_error == pytest.approx(robust[coefficient.name], rel=0.01)
     assert model.summary["log_likelihood"] == pytest.approx(-6302.93, abs=0.02)
 
 
