@@ -218,7 +218,9 @@ def split(
     network: NetworkPath,
     routes: RoutesOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for train.parquet and held_out.parquet")],
-    by: Annotated[SplitBy, typer.Option(help="hold out single routes, or whole origin-destination pairs")] = SplitBy.route,
+    by: Annotated[
+        SplitBy, typer.Option(help="hold out single routes, or whole origin-destination pairs")
+    ] = SplitBy.route,
     fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="share to hold out")] = 0.2,
     seed: Annotated[int, typer.Option(help="same seed, same split")] = 0,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Shards -> outcomes: one Ray actor per region, as many at a time as there are workers."""
+"""Shards -> outcomes: as many Ray actors as there are workers, each given a region when it is free."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .actors import Outcome, RegionActor
 from .regions import Shard
 
 MAX_RESTARTS = 3
-"""A killed actor is rebuilt from its shard, and its pure method runs again, so many times."""
+"""A killed actor is started anew, and what it was learning is learned again, so many times."""
 
 
 def learn_shards(
@@ -21,42 +21,39 @@ def learn_shards(
 ) -> list[Outcome]:
     """`learn_region` on every shard, in the order of the shards, whatever order they finish in.
 
-    A shard is put into the object store when its turn comes, and an actor is ended when it has answered, so that no
-    more than ``num_workers`` of either exist at a time.
+    A shard enters the object store when its turn comes, so at most ``num_workers`` are there at a time.
 
     Raises
     ------
     TroddenError
         What a region's training raised, with a note that names the region.
     ResourceError
-        A region's actor died, and so did those that replaced it.
+        The actor that learned a region died more than `MAX_RESTARTS` times.
     """
-    stored, waiting = ray.put(config), list(range(len(shards)))[::-1]
+    actors = [_start_actor() for _ in range(min(num_workers, len(shards)))]
+    stored, waiting, idle = ray.put(config), list(range(len(shards)))[::-1], list(actors)
     running: dict[Any, tuple[int, Any]] = {}
     outcomes: dict[int, Outcome] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < num_workers:
-                place = waiting.pop()
-                actor = _start(shards[place], stored)
-                running[actor.learn.remote()] = place, actor
+            while waiting and idle:
+                place, actor = waiting.pop(), idle.pop()
+                running[actor.learn.remote(ray.put(shards[place]), stored)] = place, actor
             answer = ray.wait(list(running), num_returns=1)[0][0]
-            place, actor = running[answer]
+            place, actor = running.pop(answer)
             outcomes[place] = _outcome(answer, shards[place].region)
-            del running[answer]
-            ray.kill(actor)
+            idle.append(actor)
             if progress is not None:
                 progress(len(outcomes), len(shards))
     finally:
-        for _, actor in running.values():
+        for actor in actors:
             ray.kill(actor)
     return [outcomes[place] for place in range(len(shards))]
 
 
-def _start(shard: Shard, config: Any) -> Any:
+def _start_actor() -> Any:
     actor_class: Any = RegionActor  # what ray.remote makes of it has no type
-    actor = actor_class.options(num_cpus=1, max_restarts=MAX_RESTARTS, max_task_retries=MAX_RESTARTS)
-    return actor.remote(ray.put(shard), config)
+    return actor_class.options(num_cpus=1, max_restarts=MAX_RESTARTS, max_task_retries=MAX_RESTARTS).remote()
 
 
 def _outcome(answer: Any, region: int) -> Outcome:
