@@ -167,8 +167,9 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
 
 def _describe_optimum(summary: dict[str, Any]) -> None:
     say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route")
+    by = f" by {summary['solver']}" if summary["solver"] else ""
     say(
-        f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {summary['solver']}, "
+        f"{summary['iterations']} iterations, {summary['evaluations']} evaluations{by}, "
         f"KKT residual {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s"
     )
     if not summary["is_converged"]:
@@ -199,9 +200,7 @@ def _print_scores(models: dict[str, Scores], comparisons: dict[str, PairedCompar
     say(text_table(["model", "exact", "IoU", "gap", "p"], rows))
     learned = models["learned"]
     if learned.nll_per_route is not None:
-        say(
-            f"learned, negative log-likelihood: {learned.nll_per_route:.4f} per route, {learned.nll_per_turn:.4f} per turn"
-        )
+        say(f"learned: NLL {learned.nll_per_route:.4f} per route, {learned.nll_per_turn:.4f} per turn (nats)")
 
 
 def _with_interval(value: float, interval: tuple[float, float], sign: str = "") -> str:

@@ -407,12 +407,12 @@ def doctor() -> None:
     checks = check_installation()
     width = max(len(check.name) for check in checks)
     for check in checks:
-        say(
-            f"{'ok' if check.ok else '--'}  {check.name:<{width}}  {check.found or ('missing' if not check.ok else '-')}"
-        )
+        found = check.found or ("-" if check.ok else "missing")
+        say(f"{'ok' if check.ok else '--'}  {check.name:<{width}}  {found}")
     bad = [check for check in checks if not check.ok]
     for check in bad:
-        say(f"\n{check.name}{'' if check.is_required else ' (not required)'}, for {check.needed_for}\n  {check.remedy}")
+        whether = "" if check.is_required else " (not required)"
+        say(f"\n{check.name}{whether}, for {check.needed_for}\n  {check.remedy}")
     say()
     say("everything is there" if not bad else f"{len(bad)} of {len(checks)} checks want attention")
     if any(check.is_required for check in bad):
