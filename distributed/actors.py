@@ -23,7 +23,7 @@ def learn_region(shard: Shard, config: Config) -> Outcome:
 
 @ray.remote
 class RegionActor:
-    """Learns regions one after the other. It holds nothing: a restarted actor would have lost it."""
+    """Learns one region. The shard comes with the call: a restarted actor may not get its constructor's back."""
 
     def learn(self, shard: Shard, config: Config) -> Outcome | TroddenError:
         """`learn_region`; a typed error is returned, not raised, so that Ray does not wrap it."""

@@ -36,13 +36,15 @@ def ray_session(address: str, num_workers: int | None) -> Iterator[int]:
         No cluster answers, it has no CPU, or fewer than ``num_workers``. Nothing has been submitted then.
     """
     if ray.is_initialized():
-        yield _workers(num_workers, _cluster_cpus())
+        with _signals_kept():
+            yield _workers(num_workers, _cluster_cpus())
         return
     if address == LOCAL:
         _workers(num_workers, usable_cpus())  # before a second is spent on starting Ray
     try:
         _connect(address)
-        yield _workers(num_workers, _cluster_cpus())
+        with _signals_kept():
+            yield _workers(num_workers, _cluster_cpus())
     finally:
         with _quiet_forks():
             ray.shutdown()
@@ -88,6 +90,17 @@ def _require_listener(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Unwrap what a signal handler raised while Ray's compiled code waited: it is the cause of a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
 
 
 @contextmanager

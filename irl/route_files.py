@@ -16,7 +16,6 @@ import pyarrow.parquet
 from ..core.errors import InputFileError
 from ..core.types import Floats, Ids
 
-_SIMULATED_KEY = b"trodden_simulated"
 _COLUMNS = "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure and weight"
 
 _KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "is_simulated"})
@@ -109,7 +108,7 @@ def write_route_table(path: str | Path, table: RouteTable) -> None:
         "weight": pa.array(table.weight, pa.float64()),
         "is_simulated": pa.array([table.is_simulated] * len(table.text), pa.bool_()),
     }
-    out = pa.table(columns).replace_schema_metadata({_SIMULATED_KEY: b"true" if table.is_simulated else b"false"})
+    out = pa.table(columns)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.partial")
     if target.suffix == ".csv":

@@ -11,10 +11,10 @@ import numpy as np
 from scipy import linalg, optimize
 
 from ..core.config import Config
-from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError
+from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
-from .baselines import tune_baselines
+from .baselines import plain_costs, tune_baselines
 from .checkpoints import Checkpoint
 from .demonstrations import Demonstrations, require_network
 from .feasibility import factorise
@@ -26,6 +26,10 @@ from .planner import Planner
 from .trips import TripBatch
 
 _log = logging.getLogger(__name__)
+_NO_VALUES = (InfeasibleRewardError, NotConvergedError, UnderflowError)
+"""What a step out of the feasible set runs into."""
+_RUNAWAY = 50.0
+"""Standard error in scaled coefficients (where 1 is a whole nat per typical turn) beyond which there is no estimate."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def fit(
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
     routes = demonstrations.for_ending(config.planner.ending)
+    plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
     features = make_features(network, config.reward.features)
     problem = _Problem(network, routes, features, config)
     coefficients, information, outcome = _maximise(problem, config, progress, resume)
@@ -146,7 +151,7 @@ class _Problem:
         """
         try:
             value, gradient = self.evaluate(scaled / self.scale)
-        except (InfeasibleRewardError, NotConvergedError):
+        except _NO_VALUES:
             if self._last is None:
                 raise
             point, loss = self._last
@@ -213,7 +218,7 @@ def _maximise(
 def _information(problem: _Problem, scaled: Floats) -> Floats | None:
     try:
         return -hessian(problem.scaled_gradient, scaled)
-    except (InfeasibleRewardError, NotConvergedError):
+    except _NO_VALUES:
         return None
 
 
@@ -226,7 +231,7 @@ def _newton_step(problem: _Problem, scaled: Floats, information: Floats, minimum
         before = problem.scaled_gradient(scaled)
         moved = scaled + linalg.pinvh(information, rtol=1e-9) @ before
         after = problem.scaled_gradient(moved)
-    except (InfeasibleRewardError, NotConvergedError):
+    except _NO_VALUES:
         return scaled
     is_better = np.abs(after).max() < np.abs(before).max() and not len(_violated(problem, moved, minimum_cost))
     return np.asarray(moved) if is_better else scaled
@@ -323,7 +328,7 @@ def _pulled_inside(problem: _Problem, scaled: Floats, cuts: Floats, minimum: flo
             try:
                 problem.evaluate(point / problem.scale)
                 return np.asarray(point)
-            except (InfeasibleRewardError, NotConvergedError):
+            except _NO_VALUES:
                 continue
     raise ConfigurationError(
         where="[reward] features",
@@ -362,6 +367,8 @@ def _estimates(
     for i, name in enumerate(features.names):
         error = float(errors[i] / problem.scale[i])
         note = "" if np.isfinite(error) else "at the edge of the rewards that have values"
+        if errors[i] > _RUNAWAY:
+            error, note = np.nan, "runs away: these routes (almost) never or always take it, so its size means nothing"
         if is_bound[i]:
             note = "bound by a constraint: some turn costs the minimum"
         if not is_identified[i]:

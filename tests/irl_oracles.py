@@ -183,3 +183,8 @@ def route_cost(turns: TurnGraph, cost: np.ndarray, route: Route) -> float:
     """Sum of the costs of a route's turns; `KeyError` where one is not permitted."""
     pairs = {(int(a), int(b)): c for a, b, c in zip(turns.from_edge, turns.to_edge, cost, strict=True)}
     return float(sum(pairs[int(a), int(b)] for a, b in pairwise(route)))
+
+
+def successors(turns, edge):
+    """The edges that an edge may turn onto."""
+    return turns.to_edge[turns.first_out[edge] : turns.first_out[edge + 1]].tolist()

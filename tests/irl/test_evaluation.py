@@ -148,7 +148,7 @@ def test_without_unseen_pairs_that_part_is_empty(network):
     model, routes, _ = case(network, "arrival")
     model = model.replace(training_pairs=np.unique(routes.pair_keys("arrival")))
     found = evaluate(model, routes)
-    assert (found.num_unseen, found.to_json()["unseen_pairs"]) == (0, {})
+    assert (found.num_unseen, found.to_json()["unseen_pairs"]) == (0, dict.fromkeys(found.models))
     assert "0 of them between pairs not seen" in found.table()
 
 
@@ -160,7 +160,7 @@ def test_skipped_routes_are_counted(network):
     passing = dataclasses.replace(passing, skipped=(SkippedRoute("x", "broken", ""), SkippedRoute("y", "broken", "")))
     found = evaluate(model, passing)
     assert (found.num_routes, found.skipped) == (len(rows), {"broken": 2, "passes_destination": 1})
-    assert '(3 skipped: {"broken": 2, "passes_destination": 1})' in found.table()
+    assert "3 skipped: 2 broken, 1 passes_destination" in found.table()
     with pytest.raises(NoDemonstrationsError, match="1 passes_destination"):
         evaluate(model, naive.as_demonstrations(network, [[*rows[0], *again]]))
 
@@ -194,7 +194,7 @@ def test_costs_without_soft_values_have_no_likelihood_but_routes(network):
     found = evaluate(cheap, routes)
     assert found.models["learned"].nll_per_route is None
     assert 0.0 <= found.models["learned"].iou <= 1.0
-    assert "n/a" in found.table()
+    assert "NLL" not in found.table()
     assert len(rows) == found.num_routes
 
 

@@ -138,10 +138,11 @@ def test_progress_adds_up(network):
 
 
 def test_the_default_taste_leaves_out_what_the_network_lacks(network):
-    assert default_taste(network) == DEFAULT_TASTE
-    no_length = dataclasses.replace(network.attributes, length_m=None)
-    bare = naive.rebuilt(network, attributes=no_length)
-    assert "length_km" not in default_taste(bare)
+    timed = {name: value for name, value in DEFAULT_TASTE.items() if name != "length_km"}
+    assert default_taste(network) == timed
+    no_time = dataclasses.replace(network.attributes, travel_time_s=None)
+    bare = naive.rebuilt(network, attributes=no_time)
+    assert set(default_taste(bare)) == set(DEFAULT_TASTE) - {"travel_time_min"}
     assert len(simulate(network, 4)) == 4
 
 
