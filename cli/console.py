@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -29,8 +29,6 @@ from ..core.folders import folder_kind
 from ..irl.model import Coefficient, LearnedModel
 
 if TYPE_CHECKING:
-    from ..irl.evaluation import Evaluation, Scores
-    from ..irl.measures import PairedComparison
     from ..irl.statistics import Estimate
 
 BAD_INPUT = 2
@@ -223,36 +221,6 @@ def _describe_optimum(summary: dict[str, Any]) -> None:
         warn("warning: training stopped before it converged; raise [training] max_iterations")
     if summary["bound_turns"]:
         say(f"{summary['bound_turns']} turns sit at the minimum cost: positivity binds there")
-
-
-def describe_evaluation(result: Evaluation) -> None:
-    """Print an evaluation, not wider than 80 columns."""
-    word = "simulated routes" if result.is_simulated else "routes"
-    say(f"{result.num_routes} {word}" + _skipped(result.skipped))
-    _print_scores(result.models, result.comparisons)
-    say(f"\n{result.num_unseen} of them between pairs not seen in training")
-    if result.num_unseen:
-        _print_scores(result.unseen, result.unseen_comparisons)
-    weight = "length" if result.length_unit == "m" else "travel time (this network has no lengths)"
-    say("\nexact: the same edges. IoU: shared edges over all, weighted by " + weight + ".")
-    say("gap: exact of learned minus this one; p: McNemar. []: 95 % bootstrap intervals.")
-
-
-def _print_scores(models: dict[str, Scores], comparisons: dict[str, PairedComparison]) -> None:
-    rows = []
-    for name, one in models.items():
-        gap = comparisons.get(name)
-        versus = ["", ""] if gap is None else [_with_interval(gap.difference, gap.interval, "+"), f"{gap.p_value:.2g}"]
-        rows.append([name, _with_interval(one.exact, one.exact_interval), f"{one.iou:.3f}", *versus])
-    say(text_table(["model", "exact", "IoU", "gap", "p"], rows))
-    learned = models["learned"]
-    if learned.nll_per_route is not None:
-        nll = f"{learned.nll_per_route:.4f} per route, {learned.nll_per_turn:.4f} per turn"
-        say(f"learned, negative log-likelihood: {nll}")
-
-
-def _with_interval(value: float, interval: tuple[float, float], sign: str = "") -> str:
-    return f"{value:{sign}.3f} [{interval[0]:{sign}.2f},{interval[1]:{sign}.2f}]"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -20,7 +20,7 @@ from ..irl.evaluation import Scores, evaluate
 from ..irl.simulation import simulate
 from ..routing.formats import write_geojson
 from ..routing.router import Router
-from .console import describe_evaluation, describe_model, guarded, progress_bar, say
+from .console import describe_model, guarded, progress_bar, say
 from .pictures import choose_trip, draw_model, draw_trip
 from .regional_run import train_regions_into
 from .training_run import train_into
@@ -67,7 +67,7 @@ def demo(
     write_file(output / "evaluation.json", (json.dumps(result.to_json(), indent=1) + "\n").encode())
     write_file(output / "evaluation.txt", (result.table() + "\n").encode())
     say("\n4  On the held-out trips:")
-    describe_evaluation(result)
+    say(result.table())
 
     regional = train_regions_into(output / "model_regions", roads, training, config, num_regions=4)
     other = evaluate(regional, held_out)

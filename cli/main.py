@@ -19,7 +19,6 @@ from .._version import __version__
 from ..core.errors import ConfigurationError, InputFileError, UnknownIdError
 from .console import (
     BAD_INPUT,
-    describe_evaluation,
     describe_model,
     guarded,
     progress_bar,
@@ -231,6 +230,9 @@ def split(
     demonstrations = read_demonstrations(routes, read_roads(network))
     cut = demonstrations.split_by_route if by is SplitBy.route else demonstrations.split_by_pair
     parts = dict(zip(("train", "held_out"), cut(fraction, seed), strict=True))
+    if demonstrations.skipped:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in demonstrations.skipped_by_reason.items())
+        say(f"{len(demonstrations.skipped)} routes left out: {reasons}")
     for name, part in parts.items():
         part.write(output / f"{name}.parquet")
         say(f"{len(part)} {'simulated ' if part.is_simulated else ''}routes in {output / name}.parquet")
@@ -252,7 +254,7 @@ def train(
         int, typer.Option(min=1, metavar="N", help="regions with a reward of their own (with --ray)")
     ] = 1,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="regions that learn at a time (with --ray); default all CPUs")
+        int | None, typer.Option(min=1, metavar="N", help="CPUs that the regions share (with --ray); default all")
     ] = None,
 ) -> None:
     """Learn a reward from routes.
@@ -308,7 +310,7 @@ def evaluate(
         result = evaluate(learned, demonstrations)
     if json_file is not None:
         write_file(json_file, (json.dumps(result.to_json(), indent=1) + "\n").encode())
-    describe_evaluation(result)
+    say(result.table())
 
 
 @app.command(name="summary")
@@ -377,14 +379,16 @@ def _add_baseline(router: Router, learned: LearnedModel, name: str) -> None:
 
 def _describe_route(found: Route, learned: LearnedModel, title: str) -> None:
     time = f", {found.travel_time_s / 60:.1f} min" if found.travel_time_s is not None else ""
-    unit = {"learned": "", "shortest": " m"}.get(found.metric, " s")
+    unit = {"learned": "", "shortest": f" {learned.network.length_unit}"}.get(found.metric, " s")
     say(title)
-    say(f"{len(found.edges)} edges, {found.length_m / 1000:.3f} km{time}, cost {found.cost:.4f}{unit}")
+    has_length = learned.network.attributes.length_m is not None
+    length = f", {found.length_m / 1000:.3f} km" if has_length else ""
+    say(f"{len(found.edges)} edges{length}{time}, cost {found.cost:.4f}{unit}")
     if found.metric == "learned":
         simulated = " under a reward learned from simulated routes" if learned.is_simulated else ""
         say(f"log-probability {found.log_probability:.4f}{simulated}")
     for role, snap in (("origin", found.origin_snap), ("destination", found.destination_snap)):
-        if snap is not None:
+        if snap is not None and snap.distance_m > 0:
             say(f"{role} snapped over {snap.distance_m:.0f} m to edge {int(learned.network.graph.edge_id[snap.edge])}")
     say("edges: " + " ".join(map(str, found.edge_ids)))
 
@@ -435,7 +439,8 @@ def doctor() -> None:
         say(f"{'ok' if check.ok else '--'}  {check.name:<{width}}  {found}")
     bad = [check for check in checks if not check.ok]
     for check in bad:
-        say(f"\n{check.name}{'' if check.is_required else ' (not required)'}, for {check.needed_for}\n  {check.remedy}")
+        whether = "" if check.is_required else " (not required)"
+        say(f"\n{check.name}{whether}, for {check.needed_for}\n  {check.remedy}")
     say()
     say("everything is there" if not bad else f"{len(bad)} of {len(checks)} checks want attention")
     if any(check.is_required for check in bad):

@@ -183,6 +183,18 @@ class CostOverflowError(TroddenError, OverflowError):
         )
 
 
+class CostRangeError(TroddenError, ValueError):
+    """Costs of so different sizes that integers cannot hold them all: the common ones would be rounded away."""
+
+    def __init__(self, *, cost: float, typical: float, from_edge: int, to_edge: int):
+        self.cost, self.typical, self.from_edge, self.to_edge = cost, typical, from_edge, to_edge
+        super().__init__(
+            f"the turn from edge {from_edge} to edge {to_edge} costs {cost:.6g} where the typical turn costs "
+            f"{typical:.6g}: both do not fit the integers of the query engine; lower it, or give a quantum and accept "
+            "the rounding"
+        )
+
+
 # ---------------------------------------------------------------------------------------------- queries
 
 

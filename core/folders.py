@@ -154,20 +154,23 @@ def read_folder(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder: ``{"kind", "version", "files", "folders"}``."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        content = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(content)
         if not (isinstance(manifest["files"], dict) and isinstance(manifest["folders"], dict)):
             raise TypeError("files and folders must be objects")
         if not all(
             isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys() for entry in manifest["files"].values()
         ):
             raise TypeError("every file needs sha256 and bytes")
-    except FileNotFoundError:
+        if content != _to_json(manifest):  # a byte too few, a name given twice: what no value shows
+            raise ValueError("it is not written as trodden writes it")
+    except (FileNotFoundError, NotADirectoryError):
         raise StoredFolderError(
             path=folder,
             problem=f"has no {MANIFEST}, so it is not a folder that trodden finished writing",
             remedy="Check the path",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoredFolderError(path=folder / MANIFEST, problem=f"is damaged ({error})", remedy=_RESTORE) from error
     return dict(manifest)
 

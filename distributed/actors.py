@@ -23,14 +23,11 @@ def learn_region(shard: Shard, config: Config) -> Outcome:
 
 @ray.remote
 class RegionActor:
-    """Holds one shard; its only method is one call to a pure function."""
+    """Learns one region. The shard comes with the call: a restarted actor may not get its constructor's back."""
 
-    def __init__(self, shard: Shard, config: Config) -> None:
-        self._shard, self._config = shard, config
-
-    def learn(self) -> Outcome | TroddenError:
-        """`learn_region` on the shard held; a typed error is returned, not raised, so that Ray does not wrap it."""
+    def learn(self, shard: Shard, config: Config) -> Outcome | TroddenError:
+        """`learn_region`; a typed error is returned, not raised, so that Ray does not wrap it."""
         try:
-            return learn_region(self._shard, self._config)
+            return learn_region(shard, config)
         except TroddenError as error:
             return error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -16,6 +18,7 @@ from ..core.errors import ResourceError
 
 LOCAL = "local"
 """The address that stands for a Ray of one's own on this machine."""
+CONNECT_TIMEOUT_S = 5.0
 
 
 def usable_cpus() -> int:
@@ -33,13 +36,15 @@ def ray_session(address: str, num_workers: int | None) -> Iterator[int]:
         No cluster answers, it has no CPU, or fewer than ``num_workers``. Nothing has been submitted then.
     """
     if ray.is_initialized():
-        yield _workers(num_workers, _cluster_cpus())
+        with _signals_kept():
+            yield _workers(num_workers, _cluster_cpus())
         return
     if address == LOCAL:
         _workers(num_workers, usable_cpus())  # before a second is spent on starting Ray
     try:
         _connect(address)
-        yield _workers(num_workers, _cluster_cpus())
+        with _signals_kept():
+            yield _workers(num_workers, _cluster_cpus())
     finally:
         with _quiet_forks():
             ray.shutdown()
@@ -60,21 +65,15 @@ def _cluster_cpus() -> int:
 
 
 def _connect(address: str) -> None:
+    # "local" is said in full, because RAY_ADDRESS in the environment would win over a default.
+    own: dict[str, Any] = {"num_cpus": usable_cpus(), "include_dashboard": False} if address == LOCAL else {}
     handler = signal.getsignal(signal.SIGTERM)
     try:
+        if not own:
+            _require_listener(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
         with _quiet_forks():
-            if address == LOCAL:
-                # Said in full, because RAY_ADDRESS in the environment would win over a default.
-                ray.init(
-                    address=LOCAL,
-                    num_cpus=usable_cpus(),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-            else:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (ray.exceptions.RayError, OSError, ValueError, RuntimeError) as error:
         raise ResourceError(
             asked=f"a Ray at {address!r}",
             available=f"none that answers ({str(error).strip().splitlines()[0]})",
@@ -84,6 +83,24 @@ def _connect(address: str) -> None:
         # Ray puts its own handler in place, which would end this process with the wrong code and nothing saved.
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+def _require_listener(address: str) -> None:
+    """`OSError` where nothing listens at ``host:port``: Ray itself would try for two minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Unwrap what a signal handler raised while Ray's compiled code waited: it is the cause of a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def fit_regions(
     Parameters
     ----------
     num_workers
-        Regions that learn at a time, one CPU each; default as many as there are CPUs. The model does not depend on it.
+        CPUs that the regions share, at most one each; default all there are. The model does not depend on it.
     address
         ``"local"`` starts Ray on this machine and stops it again; ``"auto"`` or an address joins a running cluster. A
         Ray that this process has already initialised is used whatever the address.
@@ -119,10 +119,12 @@ def _expert_config(config: Config, features: Features) -> Config:
 
 
 def _summaries(shards: list[Shard], outcomes: list[Outcome], features: Features) -> tuple[RegionSummary, ...]:
+    """What each region learned. A region without trips gets the mean of the sound experts, weighted by their trips."""
     learned = {region: coefficients for region, coefficients, _ in outcomes}
-    weights = np.array([float(shards[region].weight.sum()) for region in learned])
-    table = np.array([[c.value for c in coefficients] for coefficients in learned.values()])
-    mean = np.average(table, axis=0, weights=weights)
+    doubts = {region: _doubt(coefficients, summary) for region, coefficients, summary in outcomes}
+    sound = [region for region, doubt in doubts.items() if not doubt] or list(learned)
+    weights = np.array([float(shards[region].weight.sum()) for region in sound])
+    mean = np.average([[c.value for c in learned[region]] for region in sound], axis=0, weights=weights)
     note = "no trips inside: the mean of the other regions, weighted by their trips"
     fallback = tuple(
         Coefficient(name, float(value), None, note) for name, value in zip(features.names, mean, strict=True)
@@ -133,10 +135,18 @@ def _summaries(shards: list[Shard], outcomes: list[Outcome], features: Features)
             shard.network.graph.num_edges,
             len(shard.rows),
             learned.get(shard.region, fallback),
-            "" if shard.region in learned else note,
+            doubts.get(shard.region, note),
         )
         for shard in shards
     )
+
+
+def _doubt(coefficients: tuple[Coefficient, ...], summary: dict[str, object]) -> str:
+    """Why an expert's coefficients are not to be passed on to other regions; empty where they are sound."""
+    if not summary["is_converged"]:
+        return "did not converge: raise [training] max_iterations"
+    loose = [c.name for c in coefficients if c.standard_error is None]
+    return f"its trips are too few or too alike to tell {', '.join(loose)}" if loose else ""
 
 
 def _merged_costs(

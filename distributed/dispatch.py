@@ -1,7 +1,8 @@
-"""Shards -> outcomes: one Ray actor per region, as many at a time as there are workers."""
+"""Shards -> outcomes: one Ray actor per region, all at once."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,50 +14,47 @@ from .actors import Outcome, RegionActor
 from .regions import Shard
 
 MAX_RESTARTS = 3
-"""A killed actor is rebuilt from its shard, and its pure method runs again, so many times."""
+"""A killed actor is started anew, and what it was learning is learned again, so many times."""
+_POLL_S = 0.5
+"""Ray's compiled code does not let go of a signal before its wait is over."""
 
 
 def learn_shards(
     shards: list[Shard], config: Config, num_workers: int, progress: Callable[[int, int], None] | None = None
 ) -> list[Outcome]:
-    """`learn_region` on every shard, in the order of the shards, whatever order they finish in.
+    """`learn_region` on every shard, one actor each, in the order of the shards, whatever order they finish in.
 
-    A shard is put into the object store when its turn comes, and an actor is ended when it has answered, so that no
-    more than ``num_workers`` of either exist at a time.
+    All actors are started before any is waited for. With more shards than workers each asks for workers / shards of a
+    CPU, so that they fit and share.
 
     Raises
     ------
     TroddenError
         What a region's training raised, with a note that names the region.
     ResourceError
-        A region's actor died, and so did those that replaced it.
+        The actor that learned a region died more than `MAX_RESTARTS` times.
     """
-    stored, waiting = ray.put(config), list(range(len(shards)))[::-1]
-    running: dict[Any, tuple[int, Any]] = {}
+    # Ray counts CPUs in ten-thousandths.
+    share = 1.0 if len(shards) <= num_workers else max(math.floor(1e4 * num_workers / len(shards)) / 1e4, 1e-4)
+    actor_class: Any = RegionActor  # what ray.remote makes of it has no type
+    options = {"num_cpus": share, "max_restarts": MAX_RESTARTS, "max_task_retries": MAX_RESTARTS}
+    stored = ray.put(config)
+    actors = [actor_class.options(**options).remote() for _ in shards]
+    running = {actors[place].learn.remote(ray.put(shard), stored): place for place, shard in enumerate(shards)}
     outcomes: dict[int, Outcome] = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < num_workers:
-                place = waiting.pop()
-                actor = _start(shards[place], stored)
-                running[actor.learn.remote()] = place, actor
-            answer = ray.wait(list(running), num_returns=1)[0][0]
-            place, actor = running[answer]
-            outcomes[place] = _outcome(answer, shards[place].region)
-            del running[answer]
-            ray.kill(actor)
-            if progress is not None:
-                progress(len(outcomes), len(shards))
+        while running:
+            for answer in ray.wait(list(running), num_returns=1, timeout=_POLL_S)[0]:
+                place = running.pop(answer)
+                outcomes[place] = _outcome(answer, shards[place].region)
+                ray.kill(actors[place])
+                if progress is not None:
+                    progress(len(outcomes), len(shards))
     finally:
-        for _, actor in running.values():
-            ray.kill(actor)
+        for place, actor in enumerate(actors):
+            if place not in outcomes:
+                ray.kill(actor)
     return [outcomes[place] for place in range(len(shards))]
-
-
-def _start(shard: Shard, config: Any) -> Any:
-    actor_class: Any = RegionActor  # what ray.remote makes of it has no type
-    actor = actor_class.options(num_cpus=1, max_restarts=MAX_RESTARTS, max_task_retries=MAX_RESTARTS)
-    return actor.remote(ray.put(shard), config)
 
 
 def _outcome(answer: Any, region: int) -> Outcome:

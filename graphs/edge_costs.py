@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csgraph
 
-from ..core.errors import CostOverflowError
+from ..core.errors import CostOverflowError, CostRangeError
 from ..core.types import Floats, Ids, Ints
 from .shortest_paths import check_costs, turn_matrix
 from .turns import TurnGraph
@@ -18,6 +18,9 @@ LARGEST_SUM = 2**31 - 2
 _DEFAULT_SUM = 2**30
 """The longest shortest path, in default quanta: half the range stays free for rounding and initial costs."""
 
+
+_COARSEST = 0.01
+"""Largest quantum, as a share of the median cost, that is chosen without being asked for."""
 
 Start = tuple[int, int]
 """(edge position, initial cost in quanta): where a query may begin or end."""
@@ -74,6 +77,8 @@ def quantise(
         A cost is NaN, infinite, zero or negative.
     CostOverflowError
         A cheapest path could pass the range with this quantum; names the smallest one that fits.
+    CostRangeError
+        Without a ``quantum``: costs of so different sizes that most would be rounded away; names the dearest turn.
     ValueError
         ``quantum`` is not a positive number.
 
@@ -99,6 +104,17 @@ def quantise(
     value = np.clip(np.rint(cost / quantum), 1, LARGEST_SUM).astype(np.int32)
     total = int((longest - initial_cost) / quantum) + 1 + rounding
     return EdgeCosts(value, float(quantum), min(total, LARGEST_SUM))
+
+
+def _require_resolution(turns: TurnGraph, cost: Floats, quantum: float, edge_id: Ids | None) -> None:
+    """Refuse costs that differ so much that, with the dearest in range, the common ones would be rounded away."""
+    typical = float(np.median(cost)) if len(cost) else 1.0
+    if quantum <= _COARSEST * typical:
+        return
+    dearest = int(np.argmax(cost))
+    ends = int(turns.from_edge[dearest]), int(turns.to_edge[dearest])
+    names = ends if edge_id is None else (int(edge_id[ends[0]]), int(edge_id[ends[1]]))
+    raise CostRangeError(cost=float(cost[dearest]), typical=typical, from_edge=names[0], to_edge=names[1])
 
 
 def longest_path_bound(turns: TurnGraph, turn_cost: Floats) -> float:

@@ -15,6 +15,8 @@ from ..core.types import Bools, Floats, Ids
 FIRST_ROW = 2
 """Rows are numbered as lines of the file: the header is 1. Empty lines are skipped and not counted."""
 
+_LARGEST = 1e30
+"""Lengths, speeds and times are stored in float32: what lies beyond this, or below its inverse, is a slip."""
 _TRUE, _FALSE = ("1", "true", "yes", "t", "y"), ("0", "false", "no", "f", "n", "")
 
 
@@ -69,12 +71,12 @@ class Table:
         is_blank = self.is_blank(name)
         wrong = ~is_blank & ~np.isfinite(values)
         if above is not None:
-            wrong |= ~is_blank & ~(values > above)
+            wrong |= ~is_blank & ~((values > above) & (np.abs(values) < _LARGEST) & (np.abs(values) > 1 / _LARGEST))
         if blank is None:
             wrong |= is_blank
         if wrong.any():
             row = int(np.argmax(wrong))
-            need = "a finite number" if above is None else f"a finite number above {above:g}"
+            need = "a finite number" if above is None else f"a finite number above {above:g} and below {_LARGEST:g}"
             raise self.error(f"{self._cell(name, row)} is not {need}", "Mend the cell", row=row, column=name)
         return np.where(is_blank, np.nan if blank is None else blank, values)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import InfeasibleRewardError, NotConvergedError
+from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Bools, Floats
 from .demonstrations import Demonstrations, require_network
 from .likelihood import route_log_probabilities
@@ -59,23 +58,24 @@ class Evaluation:
             "is_simulated": self.is_simulated,
             "models": {name: _scores_json(s) for name, s in self.models.items()},
             "unseen_routes": self.num_unseen,
-            "unseen_pairs": {name: _scores_json(s) for name, s in self.unseen.items()},
+            "unseen_pairs": {name: _scores_json(self.unseen[name]) if self.unseen else None for name in self.models},
             "learned_against": {name: _comparison_json(c) for name, c in self.comparisons.items()},
             "unseen_learned_against": {name: _comparison_json(c) for name, c in self.unseen_comparisons.items()},
         }
 
     def table(self) -> str:
         """The evaluation as text for people."""
-        what = "simulated routes" if self.is_simulated else "routes"
-        lines = [f"{self.num_routes} {what}" + _skipped_text(self.skipped)]
-        lines += _table_lines(self.models, self.comparisons)
-        lines.append(f"{self.num_unseen} of them between pairs not seen in training")
+        word = "simulated routes" if self.is_simulated else "routes"
+        lines = [
+            f"{self.num_routes} {word}" + _skipped_text(self.skipped),
+            *_table_lines(self.models, self.comparisons),
+        ]
+        lines += ["", f"{self.num_unseen} of them between pairs not seen in training"]
         if self.num_unseen:
             lines += _table_lines(self.unseen, self.unseen_comparisons)
-        weight = "length" if self.length_unit == "m" else "travel time: this network has no lengths"
-        lines.append(
-            f"exact: same edges; IoU: weighted by {weight}; NLL: nats; [ ] 95 % intervals (bootstrap); p: McNemar"
-        )
+        weight = "length" if self.length_unit == "m" else "travel time (this network has no lengths)"
+        lines += ["", f"exact: the same edges. IoU: shared edges over all, weighted by {weight}."]
+        lines.append("gap: exact of learned minus this one; p: McNemar. []: 95 % bootstrap intervals.")
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -155,7 +155,7 @@ def _log_probabilities(model: LearnedModel, routes: Demonstrations) -> Floats | 
     planner = Planner(model.network.turns, model.config.planner, edge_id=model.network.graph.edge_id)
     try:
         return route_log_probabilities(planner, model.reward, routes, routes.batch(model.ending))
-    except (InfeasibleRewardError, NotConvergedError):
+    except (InfeasibleRewardError, NotConvergedError, UnderflowError):
         return None
 
 
@@ -187,26 +187,24 @@ def _comparison_json(comparison: PairedComparison) -> dict[str, Any]:
 
 
 def _skipped_text(skipped: dict[str, int]) -> str:
-    return f" ({sum(skipped.values())} skipped: {json.dumps(skipped)})" if skipped else ""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+    return f"; {sum(skipped.values())} skipped: {reasons}" if skipped else ""
 
 
 def _table_lines(models: dict[str, Scores], comparisons: dict[str, PairedComparison]) -> list[str]:
-    lines = [
-        f"  {'model':<18} {'exact':>7} {'95 % interval':>17} {'IoU':>7} {'NLL/route':>10} {'NLL/turn':>9}"
-        "  learned minus it"
-    ]
-    for name, s in models.items():
-        nll = (
-            f"{s.nll_per_route:>10.4f} {s.nll_per_turn:>9.4f}"
-            if s.nll_per_route is not None
-            else f"{'n/a':>10} {'n/a':>9}"
-        )
+    """Not wider than 80 columns."""
+    lines = [f"{'model':<18} {'exact':>18} {'IoU':>6} {'gap':>21} {'p':>8}"]
+    for name, one in models.items():
         gap = comparisons.get(name)
-        versus = (
-            f"  {gap.difference:+.4f} [{gap.interval[0]:+.4f}, {gap.interval[1]:+.4f}] p={gap.p_value:.2g}"
-            if gap
-            else ""
+        versus = f"{_with_interval(gap.difference, gap.interval, '+'):>21} {gap.p_value:>8.2g}" if gap else ""
+        lines.append(
+            f"{name:<18} {_with_interval(one.exact, one.exact_interval):>18} {one.iou:>6.3f} {versus}".rstrip()
         )
-        low, high = s.exact_interval
-        lines.append(f"  {name:<18} {s.exact:>7.4f} {f'[{low:.4f}, {high:.4f}]':>17} {s.iou:>7.4f} {nll}{versus}")
+    learned = models["learned"]
+    if learned.nll_per_route is not None:
+        lines.append(f"learned: NLL {learned.nll_per_route:.4f} per route, {learned.nll_per_turn:.4f} per turn (nats)")
     return lines
+
+
+def _with_interval(value: float, interval: tuple[float, float], sign: str = "") -> str:
+    return f"{value:{sign}.3f} [{interval[0]:{sign}.2f},{interval[1]:{sign}.2f}]"

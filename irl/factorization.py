@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.sparse.linalg import SuperLU
 
 from ..core.errors import UnderflowError
-from ..core.types import Floats, Ids
+from ..core.types import Floats, Ids, Ints
 from ..graphs.turns import TurnGraph
 from .destinations import Destinations, Ending
 from .feasibility import factorise, factorise_system, infeasible_reward, turn_matrix
@@ -76,23 +76,43 @@ class Factorization:
         self._reward = reward
         _keep_freed_pages()
 
-    def values(self, destinations: Destinations) -> Floats:
+    def values(self, destinations: Destinations, *, origins: tuple[Ints, Ids] | None = None) -> Floats:
         """Soft reward-to-go of every edge, float64[E, D], ``-inf`` where the destination cannot be reached.
+
+        Parameters
+        ----------
+        origins
+            (edge int32[P], column int64[P]) that can reach their destination: only these need to be exact. An edge
+            elsewhere may then be ``-inf`` because its exponential underflows.
 
         Raises
         ------
         UnderflowError
-            An edge that can reach the destination has an exponential below float64's safe range.
+            An edge that can reach the destination has an exponential below float64's safe range, or underflows to 0.
         """
         blocks = self.map(lambda block: self.exponentials(block), _blocks(destinations))
         exponentials = np.concatenate(blocks, axis=1) if blocks else np.zeros((self.turns.num_edges, 0))
         with np.errstate(divide="ignore"):
             values: Floats = np.log(exponentials)
-        tiny = (exponentials > 0) & (exponentials < _SMALLEST)
-        if tiny.any():
-            edge, column = (int(i[0]) for i in np.nonzero(tiny))
-            raise UnderflowError(destination=int(destinations.key[column]), value=float(values[edge, column]))
+        edge, column = self._underflowed(exponentials) if origins is None else origins
+        is_low = exponentials[edge, column] < _SMALLEST
+        if is_low.any():
+            worst = int(np.argmax(is_low))
+            place = int(column[worst])
+            raise UnderflowError(destination=int(destinations.key[place]), value=float(values[edge[worst], place]))
         return values
+
+    def _underflowed(self, exponentials: Floats) -> tuple[Ints, Ids]:
+        """(edge, column) of exponentials that are too small to trust, among them zeros that should not be.
+
+        An edge whose exponential is 0 although a turn leads to one with more than 0 has underflowed; where any edge
+        has, one next to the positive ones has, so looking one turn ahead finds every column.
+        """
+        ahead = (exponentials[self.turns.from_edge] == 0) & (exponentials[self.turns.to_edge] > 0)
+        turn, lost = np.nonzero(ahead)
+        edge, low = np.nonzero((exponentials > 0) & (exponentials < _SMALLEST))
+        edges = np.concatenate([self.turns.from_edge[turn], edge]).astype(np.int32)
+        return edges, np.concatenate([lost, low]).astype(np.int64)
 
     def total_value(self, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and its gradient in the reward of every turn, the expected counts float64[T].

@@ -43,6 +43,6 @@ def route_log_probabilities(
     for begin in range(0, len(batch.destinations), 64):
         end = min(begin + 64, len(batch.destinations))
         rows = np.flatnonzero((column >= begin) & (column < end))
-        values = planner.values(reward, batch.destinations.block(begin, end))
-        result[rows] -= values[demonstrations.origin[rows], column[rows] - begin]
+        pairs = demonstrations.origin[rows], column[rows] - begin
+        result[rows] -= planner.values(reward, batch.destinations.block(begin, end), origins=pairs)[pairs]
     return result

@@ -16,7 +16,8 @@ def edges_of_nodes(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list
 
     A sequence names either every OSM node passed or the junctions alone, or any mixture in which consecutive nodes are
     neighbours in one of the two senses. A route may begin or end inside an edge, which then counts as travelled. Of
-    parallel edges between two junctions the shortest is taken, unless a node inside tells them apart.
+    parallel edges between two junctions the shortest that the edge before may turn onto is taken, unless a node inside
+    tells them apart.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def edges_of_nodes(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list
             if pair in inside:
                 edge, slot = _continue(inside[pair], path, last_slot)
             elif pair in across:
-                edge, slot = across[pair], -1
+                edge, slot = _permitted(across[pair], path, network), -1
             else:
                 faults[row] = ("unknown_node", f"from node {pair[0]} to node {pair[1]}")
                 break
@@ -71,12 +72,20 @@ def _inside_pairs(network: RoadNetwork) -> dict[tuple[int, int], list[tuple[int,
     return pairs
 
 
-def _junction_pairs(network: RoadNetwork) -> dict[tuple[int, int], int]:
-    """(junction, junction) -> the shortest edge between them."""
+def _permitted(options: list[int], path: list[int], network: RoadNetwork) -> int:
+    """Of parallel edges, shortest first, the first that the edge before may turn onto; the shortest where none is."""
+    if len(options) > 1 and path:
+        is_permitted = network.turns.find(np.full(len(options), path[-1], np.int32), np.array(options, np.int32)) >= 0
+        return options[int(np.argmax(is_permitted))]
+    return options[0]
+
+
+def _junction_pairs(network: RoadNetwork) -> dict[tuple[int, int], list[int]]:
+    """(junction, junction) -> the edges between them, shortest first."""
     graph = network.graph
     length = network.edge_length_m()
-    pairs: dict[tuple[int, int], int] = {}
+    pairs: dict[tuple[int, int], list[int]] = {}
     tails, heads = graph.node_id[graph.tail].tolist(), graph.node_id[graph.head].tolist()
-    for edge in np.argsort(-length, kind="stable").tolist():
-        pairs[tails[edge], heads[edge]] = edge
+    for edge in np.argsort(length, kind="stable").tolist():
+        pairs.setdefault((tails[edge], heads[edge]), []).append(edge)
     return pairs

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import SuperLU
 
 from ..core.config import PlannerConfig
 from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
-from ..core.types import Floats, Ids
+from ..core.types import Floats, Ids, Ints
 from ..graphs.turns import TurnGraph
 from .derivatives import ValueDerivatives, value_derivatives
 from .destinations import Destinations
@@ -45,11 +45,14 @@ class Planner:
         self.last_solver = ""
         """Which solver answered last."""
 
-    def values(self, reward: Floats, destinations: Destinations) -> Floats:
-        """Soft reward-to-go, float64[E, D]; `InfeasibleRewardError` where it does not exist."""
+    def values(self, reward: Floats, destinations: Destinations, *, origins: tuple[Ints, Ids] | None = None) -> Floats:
+        """Soft reward-to-go, float64[E, D]; `InfeasibleRewardError` where it does not exist.
+
+        ``origins``, if given, are the (edge, column) pairs whose values are used: see `Factorization.values`.
+        """
         if self._tries_factorization:
             try:
-                result = self._factorization(reward).values(destinations)
+                result = self._factorization(reward).values(destinations, origins=origins)
             except (InfeasibleRewardError, UnderflowError) as error:
                 self._prepare_sweeps(reward, destinations, error)
             else:
@@ -136,9 +139,14 @@ class Planner:
         self._note("sweeps", str(refusal))
 
     def _exists_on_arrival(self, reward: Floats, destinations: Destinations) -> bool:
-        """Whether values exist for the first destination: what holds under *arrival* is M without its row."""
-        is_left = np.isin(self._turns.from_edge, destinations.edge[:1])
-        return factorise(self._turns, np.where(is_left, -np.inf, reward)) is not None
+        """Whether values exist for every destination: what has to contract under *arrival* is M without its row.
+
+        One LU per destination; the first that fails ends it.
+        """
+        for goal in destinations.edge.tolist():
+            if factorise(self._turns, np.where(self._turns.from_edge == goal, -np.inf, reward)) is None:
+                return False
+        return True
 
     def _diverged(self, reward: Floats, destinations: Destinations, error: NotConvergedError) -> Exception:
         """What to raise after sweeps gave up: the cycle to blame, or that the budget is short where values exist."""

@@ -16,7 +16,6 @@ import pyarrow.parquet
 from ..core.errors import InputFileError
 from ..core.types import Floats, Ids
 
-_SIMULATED_KEY = b"trodden_simulated"
 _COLUMNS = (
     "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight and traveller"
 )
@@ -115,7 +114,7 @@ def write_route_table(path: str | Path, table: RouteTable) -> None:
     }
     if table.traveller is not None:
         columns["traveller"] = pa.array(list(table.traveller), pa.string())
-    out = pa.table(columns).replace_schema_metadata({_SIMULATED_KEY: b"true" if table.is_simulated else b"false"})
+    out = pa.table(columns)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.partial")
     if target.suffix == ".csv":

@@ -18,14 +18,16 @@ from .planner import Planner
 
 DEFAULT_TASTE: dict[str, float] = {
     "travel_time_min": -1.5,
-    "length_km": -0.5,
+    "length_km": -3.0,
     "is_left": -0.6,
     "is_right": -0.3,
     "is_uturn": -3.0,
     "constant": -0.8,
 }
-"""A plausible driver: dislikes time, distance, turning, and above all turning back. Nobody's estimates; columns that a
-network lacks are left out."""
+"""A plausible driver: dislikes time (distance, where times are not known), turning, and above all turning back.
+
+Nobody's estimates; columns that a network lacks are left out.
+"""
 _LONGEST = 100_000
 """Turns after which a simulated route is taken to be lost; certified values make this next to impossible."""
 _BLOCK = 32
@@ -34,6 +36,8 @@ _BLOCK = 32
 def default_taste(network: RoadNetwork) -> dict[str, float]:
     """The part of `DEFAULT_TASTE` that this network has columns for."""
     names = set(available_names(network))
+    if "travel_time_min" in names:
+        names -= {"length_km"}  # what `default_features` does too, so that the defaults learn the defaults back
     return {name: value for name, value in DEFAULT_TASTE.items() if name in names}
 
 
@@ -91,8 +95,9 @@ def simulate(
     rows: list[Ints] = [np.zeros(0, np.int32)] * num_routes
     for begin in range(0, len(keys), _BLOCK):
         block = destinations.block(begin, min(begin + _BLOCK, len(keys)))
-        values = planner.values(reward, block)
         mine = np.flatnonzero((column >= begin) & (column < begin + len(block)))
+        trips = pairs[mine, 0].astype(np.int32), column[mine] - begin
+        values = planner.values(reward, block, origins=trips)
         drawn = _draw_routes(network, reward, values, block, pairs[mine, 0], column[mine] - begin, generator)
         for row, route in zip(mine, drawn, strict=True):
             rows[row] = route

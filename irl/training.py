@@ -15,7 +15,7 @@ from ..core.config import Config
 from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
-from .baselines import tune_baselines
+from .baselines import plain_costs, tune_baselines
 from .checkpoints import Checkpoint
 from .demonstrations import Demonstrations, require_network
 from .feasibility import factorise
@@ -44,6 +44,10 @@ _WARM_UP = 8
 """One destination in so many, those that most routes go to, serves to find a start, which costs that much less."""
 _SMALLEST_WARM_UP = 16
 """Destinations that a warm-up needs at least."""
+_NO_VALUES = (InfeasibleRewardError, NotConvergedError, UnderflowError)
+"""What a step out of the feasible set runs into."""
+_RUNAWAY = 50.0
+"""Standard error in scaled coefficients (where 1 is a whole nat per typical turn) beyond which there is no estimate."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def fit(
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
     routes = demonstrations.for_ending(config.planner.ending)
+    plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
     features = make_features(network, config.reward.features)
     problem = _Problem(network, routes, features, config)
     optimum = _maximise(problem, config, progress, resume)
@@ -201,7 +206,7 @@ class _Problem:
             return self._seen[1], self._seen[2]
         try:
             value, gradient = self.evaluate(scaled / self.scale)
-        except (InfeasibleRewardError, NotConvergedError):
+        except _NO_VALUES:
             if self._last is None:
                 raise
             point, loss = self._last
@@ -220,7 +225,7 @@ class _Problem:
             return None
         try:
             value, gradient = self.evaluate(scaled / self.scale)
-        except (InfeasibleRewardError, NotConvergedError):
+        except _NO_VALUES:
             return None
         return -value / self.total_weight, -gradient / (self.total_weight * self.scale)
 
@@ -360,7 +365,7 @@ def _curvature(problem: _Problem, scaled: Floats) -> tuple[Floats | None, Floats
         return point.hessian * problem.total_weight, point.value_gradient
     try:
         return -hessian(problem.scaled_gradient, scaled), None
-    except (InfeasibleRewardError, NotConvergedError):
+    except _NO_VALUES:
         return None, None
 
 
@@ -380,7 +385,7 @@ def _polished(
         try:
             moved = scaled + newton_step(information / problem.total_weight, gradient)
             value, slope = problem.evaluate(moved / problem.scale)
-        except (InfeasibleRewardError, NotConvergedError):
+        except _NO_VALUES:
             break
         after = -slope / (problem.total_weight * problem.scale)
         if np.abs(after).max() >= np.abs(gradient).max() or len(_violated(problem, moved, minimum_cost)):
@@ -491,7 +496,7 @@ def _pulled_inside(problem: _Problem, scaled: Floats, cuts: Floats, minimum: flo
             try:
                 problem.evaluate(point / problem.scale)
                 return np.asarray(point)
-            except (InfeasibleRewardError, NotConvergedError):
+            except _NO_VALUES:
                 continue
     raise ConfigurationError(
         where="[reward] features",
@@ -530,7 +535,11 @@ def _estimates(problem: _Problem, optimum: _Optimum, config: Config) -> tuple[tu
     rows = []
     for i, name in enumerate(problem.features.names):
         numbers = [_number(errors.get(kind, missing)[i]) for kind in ("classical", "robust", "clustered")]
-        rows.append(Coefficient(name, float(coefficients[i]), numbers[0], _note(i, numbers[0], found), *numbers[1:]))
+        note = _note(i, numbers[0], found)
+        if numbers[0] is not None and numbers[0] * problem.scale[i] > _RUNAWAY:
+            numbers = [None, None, None]
+            note = "runs away: these routes (almost) never or always take it, so its size means nothing"
+        rows.append(Coefficient(name, float(coefficients[i]), numbers[0], note, *numbers[1:]))
     certainty = {
         "bound_turns": len(at_limit),
         "num_free_parameters": found.rank if found is not None else None,
@@ -551,7 +560,7 @@ def _sandwiches(problem: _Problem, optimum: _Optimum, found: Covariance) -> dict
     else:
         try:
             scores = route_scores(problem.planner, value, coefficients, routes, problem.batch)
-        except (InfeasibleRewardError, NotConvergedError):
+        except _NO_VALUES:
             return {}
     scores = scores / problem.scale
     result = {"robust": found.sandwich(outer_product(scores, routes.weight))}

@@ -97,6 +97,8 @@ class NamedCosts:
                 sources.append((edge, initial))
                 continue
             for turn in range(int(turns.first_out[edge]), int(turns.first_out[edge + 1])):
+                if quanta[turn] > self._costs.longest_path:  # dearer than any cheapest path: never the way to go
+                    continue
                 onto[int(turns.to_edge[turn])] = turn
                 sources.append((int(turns.to_edge[turn]), initial + int(quanta[turn])))
         if not sources:
@@ -113,8 +115,9 @@ class NamedCosts:
             return 0.0
         key = destination_key(self._network.graph, route.edges[-1:], self.ending)
         destinations = make_destinations(self._network.graph, key, self.ending)
+        origins = route.edges[:1], np.zeros(1, np.int64)
         try:
-            values = self._factorization().values(destinations)
+            values = self._factorization().values(destinations, origins=origins)
         except (InfeasibleRewardError, UnderflowError):
             # The planner knows what else to try; it imports JAX, which nobody pays for who does not come here.
             from ..irl.planner import Planner

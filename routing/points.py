@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.errors import PointFormatError, UnknownIdError
 from ..core.types import Ids, Ints
+from ..graphs.geometry import great_circle_m
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.spatial import EdgeIndex, Snap
 
@@ -154,10 +155,10 @@ class Locator:
         try:
             node = graph.node_position(point.value)
         except UnknownIdError:
-            inside = self._edges_through(point.value)
+            inside = self._snaps_through(point.value)
             if not inside:
                 raise
-            return Terminal(point, inside)
+            return Terminal(point, tuple(snap.edge for snap in inside), inside)
         if role == "origin":
             edges = tuple(range(int(graph.first_out[node]), int(graph.first_out[node + 1])))
         else:
@@ -173,11 +174,21 @@ class Locator:
         first = np.searchsorted(graph.head[by_head], np.arange(graph.num_nodes + 1)).astype(np.int32)
         return first, by_head
 
-    def _edges_through(self, osm_node: int) -> tuple[int, ...]:
-        """Joined edges that pass an OSM node which is no junction. One pass over all shape points."""
+    def _snaps_through(self, osm_node: int) -> tuple[Snap, ...]:
+        """Where an OSM node that is no junction lies on joined edges. One pass over all shape points.
+
+        The places along the edges tell a trip that goes on from one that would go backwards.
+        """
         shapes = self._network.shapes
         if shapes is None:
             return ()
         points = np.flatnonzero(shapes.osm_node == osm_node)
         edges = np.searchsorted(shapes.first_point, points, side="right") - 1
-        return tuple(np.unique(edges).tolist())
+        snaps: dict[int, Snap] = {}
+        for edge, point in zip(edges.tolist(), points.tolist(), strict=True):
+            line = self._network.edge_polyline(edge)
+            passed = point - int(shapes.first_point[edge])
+            steps = great_circle_m(line[:-1, 0], line[:-1, 1], line[1:, 0], line[1:, 1])
+            fraction = float(steps[:passed].sum() / max(steps.sum(), 1e-9))
+            snaps.setdefault(edge, Snap(edge, 0.0, fraction, float(line[passed, 0]), float(line[passed, 1])))
+        return tuple(snaps.values())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import dense
+import networkx as nx
 import numpy as np
 from hypothesis import strategies as st
 from strategies import road_networks
@@ -165,3 +166,25 @@ def stated_model(
         is_simulated=False,
     )
     return model.replace(**changes)
+
+
+def cheapest_route(turns: TurnGraph, cost: np.ndarray, origin: int, goals: Sequence[int]) -> list[int]:
+    """The cheapest route from an edge to the nearest of some edges, by networkx on the graph of edges."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(turns.num_edges))
+    for turn in range(turns.num_turns):
+        graph.add_edge(int(turns.from_edge[turn]), int(turns.to_edge[turn]), weight=float(cost[turn]))
+    distance, path = nx.single_source_dijkstra(graph, origin)
+    goal = min((g for g in goals if g in distance), key=lambda g: distance[g])
+    return path[goal]
+
+
+def route_cost(turns: TurnGraph, cost: np.ndarray, route: Route) -> float:
+    """Sum of the costs of a route's turns; `KeyError` where one is not permitted."""
+    pairs = {(int(a), int(b)): c for a, b, c in zip(turns.from_edge, turns.to_edge, cost, strict=True)}
+    return float(sum(pairs[int(a), int(b)] for a, b in pairwise(route)))
+
+
+def successors(turns, edge):
+    """The edges that an edge may turn onto."""
+    return turns.to_edge[turns.first_out[edge] : turns.first_out[edge + 1]].tolist()

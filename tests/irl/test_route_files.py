@@ -150,6 +150,11 @@ def test_a_byte_order_mark_and_quotes(tmp_path):
     assert ids(csv(tmp_path, "links\n1 2\n", encoding="utf-8-sig")) == [[1, 2]]
 
 
+def test_names_stay_as_they_are_written(tmp_path):
+    path = csv(tmp_path, "route_id,links\n007,1 2\nNA,3\nnull,4\n", encoding="utf-8-sig")
+    assert list(read_route_table(path).route_id) == ["007", "NA", "null"]
+
+
 def test_long_ids_keep_every_digit(tmp_path):
     large = [9223372036854775807, -9223372036854775807, 9007199254740993]
     assert ids(csv(tmp_path, "links\n" + "\n".join(map(str, large)) + "\n")) == [[n] for n in large]

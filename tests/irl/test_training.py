@@ -12,6 +12,7 @@ from trodden.core.config import Config, parse_config
 from trodden.core.errors import (
     ConfigurationError,
     InfeasibleRewardError,
+    MissingDataError,
     NoDemonstrationsError,
     WrongNetworkError,
 )
@@ -264,13 +265,35 @@ def test_wrong_settings_are_named():
 
 
 def test_routes_impossible_under_arrival_are_skipped_and_counted():
-    network = make_network([0, 1, 1, 2], [1, 2, 0, 1])  # 0 <-> 1 <-> 2
+    network = make_network([0, 1, 1, 2], [1, 0, 2, 1])  # 0 <-> 1 <-> 2, U-turns allowed
     there, back = 0, 1
-    routes = demonstrations_from_edges(network, [np.array([0, 2, 3, 1, 0], np.int32)], ["round"])
-    assert len(routes) in (0, 1), (there, back)
-    if len(routes):
-        with pytest.raises(NoDemonstrationsError, match="passes_destination"):
-            fit(network, routes)
+    routes = demonstrations_from_edges(network, [np.array([there, back, there], np.int32)], ["round"])
+    assert len(routes) == 1
+    with pytest.raises(NoDemonstrationsError, match="passes_destination"):
+        fit(network, routes)
+
+
+def test_a_network_without_lengths_and_times_is_refused_before_training():
+    network = toll_grid(4, 4)
+    routes = simulate(network, 20, taste=TASTE, seed=4, num_destinations=3)
+    bare = dataclasses.replace(network.attributes, length_m=None, travel_time_s=None)
+    network = dataclasses.replace(network, attributes=bare)
+    steps = []
+    document = {"reward": {"features": ["toll", "constant"]}}
+    with pytest.raises(MissingDataError):
+        fit(network, routes, parse_config(document, where="t"), progress=steps.append)
+    assert not steps
+
+
+def test_a_coefficient_that_runs_away_gets_a_note_and_no_error():
+    """Nobody ever takes a toll edge: the likelihood climbs for ever, ever more slowly."""
+    network = toll_grid(5, 5)
+    routes = simulate(network, 200, taste={**TASTE, "toll": -40.0}, seed=4, num_destinations=8)
+    model = fit(network, routes, parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="t"))
+    notes = {c.name: c for c in model.coefficients}
+    assert notes["toll"].standard_error is None
+    assert notes["toll"].note
+    assert notes["constant"].standard_error is not None
 
 
 # ------------------------------------------------------------------------------------------------ real data

@@ -250,6 +250,19 @@ def test_underflow_is_refused_by_the_lu_and_solved_by_sweeps():
     np.testing.assert_allclose(counts, 1.0)
 
 
+def test_an_exponential_that_underflows_to_nothing_is_no_unreachable_edge():
+    """One turn of cost 800 on a fork: exp(-800) is exactly 0, the value is not -inf."""
+    network = make_network([0, 1, 1, 2, 3, 4], [1, 2, 3, 4, 4, 5])
+    reward = np.full(network.turns.num_turns, -1.0)
+    reward[network.turns.to_edge == 5] = -800.0
+    destinations = make_destinations(network.graph, np.array([5], np.int32), "arrival")
+    for origins in (None, (np.array([0], np.int32), np.array([0]))):
+        with pytest.raises(UnderflowError):
+            Factorization(network.turns, reward).values(destinations, origins=origins)
+        value = Planner(network.turns, PlannerConfig()).values(reward, destinations, origins=origins)[0, 0]
+        assert value == pytest.approx(-801.0 - 1.0 + np.log(2.0))
+
+
 def test_too_few_sweeps_is_an_error_not_a_value():
     network = make_grid(8, 8)
     reward = np.full(network.turns.num_turns, -1.5)

@@ -203,6 +203,35 @@ def test_a_point_behind_on_a_one_way_road_is_reached_by_going_around():
     assert (network.turns.find(around.edges[:-1], around.edges[1:]) == around.turns).all()
 
 
+def test_nodes_inside_a_one_way_edge_are_not_passed_backwards():
+    from trodden.graphs.road_graph import EdgeShapes, RoadNetwork
+
+    corners = np.array([41.0, 41.0, 41.002]), np.array([-8.0, -7.997, -7.999])
+    ring = strategies.make_network([0, 1, 2], [1, 2, 0], coordinates=corners, length_m=np.full(3, 170.0))
+    nodes = np.array([10, 101, 102, 11, 11, 12, 12, 10])
+    latitude = np.array([41.0, 41.0, 41.0, 41.0, 41.0, 41.002, 41.002, 41.0])
+    longitude = np.array([-8.0, -7.999, -7.998, -7.997, -7.997, -7.999, -7.999, -8.0])
+    places = ((values * 1e7).round().astype(np.int32) for values in (latitude, longitude))
+    shapes = EdgeShapes(np.array([0, 4, 6, 8]), nodes, *places, np.arange(4), np.full(3, 77))
+    network = RoadNetwork(ring.graph, ring.attributes, ring.turns, shapes, {}, "")
+    router = Router.from_costs(network, *shortest_costs(network))
+    assert router.route("osm:101", "osm:102").nodes == [10, 11]
+    for behind in ("osm:101", (41.0, -7.999)):
+        around = router.route("osm:102", behind)
+        assert around.nodes == [10, 11, 12, 10, 11]
+        assert around.cost == pytest.approx(510.0)
+
+
+def test_an_underflowing_probability_is_not_a_sure_one():
+    """Two ways of equal cost 803: each has probability one half."""
+    network = strategies.make_network([0, 1, 1, 2, 3, 4], [1, 2, 3, 4, 4, 5])
+    cost = np.full(network.turns.num_turns, 1.0)
+    cost[network.turns.to_edge == 5] = 801.0
+    route = Router.from_costs(network, cost, np.ones(6)).route("edge:1000", "edge:1005")
+    assert route.cost == pytest.approx(803.0)
+    assert route.log_probability == pytest.approx(np.log(0.5))
+
+
 def test_an_osm_node_inside_a_joined_edge_stands_for_its_edges():
     from trodden.graphs.road_graph import EdgeShapes, RoadNetwork
 

@@ -1,0 +1,46 @@
+"""The demo, whole: what it writes, and what it must show."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from trodden.cli.demo import TASTE
+from trodden.irl.checkpoints import load_model
+from trodden.routing.router import Router
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_learns_the_stated_reward_and_beats_the_fastest_route(tmp_path):
+    command = [sys.executable, "-m", "trodden.cli.demo", "--output", str(tmp_path / "demo")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+    folder = tmp_path / "demo"
+
+    model = load_model(folder / "model")
+    assert model.is_simulated
+    for coefficient in model.coefficients:
+        assert abs(coefficient.value - TASTE[coefficient.name]) < 3 * coefficient.standard_error, coefficient
+
+    scores = json.loads((folder / "evaluation.json").read_text())
+    assert scores["is_simulated"] is True
+    low, high = scores["learned_against"]["fastest"]["interval"]
+    assert low > 0, "the learned reward matches more held-out trips than the fastest route, with its whole interval"
+    assert f"{low:+.2f},{high:+.2f}" in done.stdout, "and the interval is printed"
+
+    regional = load_model(folder / "model_regions")
+    assert len(regional.regions) == 4
+    assert regional.summary["num_crossing"] > 0
+    assert f"{regional.summary['num_crossing']}" in done.stdout
+    route = json.loads((folder / "route.geojson").read_text())
+    assert route["features"]
+    for name in ("trip.html", "trip.png", "network.png", "evaluation.txt", "train.parquet", "held_out.parquet"):
+        assert (folder / name).stat().st_size > 500, name
+    for text in (done.stdout, (folder / "trip.html").read_text()):
+        assert "simulated" in text
+    first, last = (int(model.network.graph.edge_id[edge]) for edge in (0, 1000))
+    assert Router(regional).route(f"edge:{first}", f"edge:{last}").cost > 0

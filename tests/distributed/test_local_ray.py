@@ -1,0 +1,84 @@
+"""A Ray of our own: started although RAY_ADDRESS names another, quiet after JAX, and gone afterwards, killed or not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from process_family import Family
+from small_city import command_line, environment
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+
+# JAX is imported and used before Ray forks: the sweeps solver sees to that.
+SCRIPT = """
+import signal, sys, warnings
+from strategies import make_grid
+from trodden import fit, fit_regions, simulate
+from trodden.core.config import parse_config
+
+network = make_grid(5, 5)
+routes = simulate(network, 60, taste={"constant": -1.5, "is_uturn": -1.0}, num_destinations=5)
+document = {"reward": {"features": ["constant"]}, "planner": {"solver": "sweeps"}, "baselines": {"budget": 0}}
+config = parse_config(document, where="test")
+before = signal.getsignal(signal.SIGTERM)
+alone = fit(network, routes, config)
+assert "jax" in sys.modules
+regional = fit_regions(network, routes, config, num_regions=1, num_workers=1)
+assert abs(alone.coefficients[0].value - regional.coefficients[0].value) < 1e-8
+assert signal.getsignal(signal.SIGTERM) is before, "Ray's own handler was left in place"
+print("done")
+"""
+
+
+def start(command: list[str], folder: Path, **more: str) -> tuple[subprocess.Popen[str], Family]:
+    process = subprocess.Popen(
+        command, cwd=folder, env={**environment(), **more}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    family = Family(process.pid)
+    family.start()
+    return process, family
+
+
+def test_after_jax_with_a_foreign_address_and_nothing_left_behind(tmp_path):
+    helpers = str(Path(__file__).resolve().parent.parent)
+    process, family = start([sys.executable, "-c", SCRIPT], tmp_path, RAY_ADDRESS="127.0.0.1:1", PYTHONPATH=helpers)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert out == "done\n"
+    assert errors == "", "no warning about forks, and nothing from Ray"
+    assert any("raylet" in name for name in family.names), "there was a Ray to be left behind"
+    assert family.all_gone(), family.alive()
+
+
+def test_sigterm_in_the_middle_of_regional_training(tmp_path):
+    (tmp_path / "make.py").write_text(
+        "from strategies import make_grid\n"
+        "from trodden import save_network, simulate\n"
+        "network = make_grid(14, 14)\n"
+        "save_network(network, 'city')\n"
+        "simulate(network, 500, taste={'constant': -1.6, 'is_uturn': -1.0}, max_km=0.5).write('routes.parquet')\n"
+    )
+    helpers = str(Path(__file__).resolve().parent.parent)
+    subprocess.run(
+        [sys.executable, "make.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": helpers}, check=True, timeout=100
+    )
+    (tmp_path / "slow.toml").write_text('[reward]\nfeatures = ["constant", "is_uturn"]\n[planner]\nsolver = "sweeps"\n')
+    command = command_line("train", "city", "--routes", "routes.parquet", "--config", "slow.toml", "-o", "model")
+    process, family = start([*command, "--ray", "local", "--regions", "2"], tmp_path)
+    deadline = time.monotonic() + 60
+    while not any("RegionActor.learn" in name for name in family.names):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "model").exists()
+    assert family.all_gone(), family.alive()
