@@ -8,7 +8,10 @@ route's own unshared length in the margin, augmented costs would turn negative.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy import sparse
 from scipy.sparse import csgraph
 
 from ..core.types import Floats, Ids, Ints
@@ -17,67 +20,90 @@ from ..graphs.turns import TurnGraph
 from .trips import RouteBatch
 
 
-def margin_loss(turns: TurnGraph, turn_cost: Floats, batch: RouteBatch) -> tuple[float, Floats]:
-    """Weighted sum of margin losses and a subgradient in the *cost* of every turn.
+class MarginLoss:
+    """The margin loss of a set of routes. Building it finds the turns of every route and those onto its edges."""
 
-    The loss is convex and piecewise linear in the costs, and >= 0. The subgradient is the turns of the demonstration
-    minus those of the loss-augmented best route; where that is unique, it is the gradient.
+    def __init__(self, turns: TurnGraph, batch: RouteBatch) -> None:
+        self.batch = batch
+        self._turns = turns
+        self._entry = batch.margin[turns.to_edge]
+        rows = range(len(batch.weight))
+        edges = [batch.edge[batch.first[row] : batch.first[row + 1]] for row in rows]
+        self._demonstrations = [
+            _Demonstration(
+                turns.find(one[:-1], one[1:]),
+                _turns_onto(turns, one),
+                # The first edge is every route's: no part of the margin unless the demonstration comes back to it.
+                float(batch.margin[np.unique(one[1:])].sum()),
+                int(one[0]),
+                batch.destinations.goals(int(batch.column[row])),
+            )
+            for row, one in zip(rows, edges, strict=True)
+        ]
 
-    Parameters
-    ----------
-    turn_cost
-        float64[T], > 0.
+    def __call__(self, turn_cost: Floats) -> tuple[float, Floats]:
+        """Weighted sum of the losses and a subgradient in the *cost* of every turn.
 
-    Returns
-    -------
-    (loss, subgradient)
-        The subgradient is float64[T].
+        The loss is convex and piecewise linear in the costs, and >= 0. The subgradient is the turns of the
+        demonstration minus those of the loss-augmented best route; where that is unique, it is the gradient.
 
-    Raises
-    ------
-    NonPositiveCostError
-        A turn costs nothing or less.
+        Parameters
+        ----------
+        turn_cost
+            float64[T], > 0.
 
-    Notes
-    -----
-    One forward Dijkstra per distinct route, that ends at the augmented cost of the demonstration itself.
-    """
-    cost = check_costs(turns, turn_cost)
-    loss, slope = 0.0, np.zeros(turns.num_turns)
-    for row, weight in enumerate(batch.weight.tolist()):
-        edges = batch.edge[batch.first[row] : batch.first[row + 1]]
-        taken = turns.find(edges[:-1], edges[1:])
-        goals = batch.destinations.goals(int(batch.column[row]))
-        demonstrated, constant = _augmented(turns, edges, batch.margin)
-        best, rival = _cheapest(turns, cost, demonstrated, batch.margin, taken, int(edges[0]), goals)
-        loss += weight * (float(cost[taken].sum()) + constant - best)
-        np.add.at(slope, taken, weight)
-        np.add.at(slope, rival, -weight)
-    return loss, slope
+        Returns
+        -------
+        (loss, subgradient)
+            The subgradient is float64[T].
 
+        Raises
+        ------
+        NonPositiveCostError
+            A turn costs nothing or less.
 
-def _augmented(turns: TurnGraph, edges: Ints, margin: Floats) -> tuple[Ids, float]:
-    """The turns onto demonstrated edges, and the margin of a route that shares none of them.
-
-    The first edge is every route's, so that it is no part of the margin unless the demonstration comes back to it.
-    """
-    entered = np.unique(edges[1:])
-    return np.flatnonzero(np.isin(turns.to_edge, entered)), float(margin[entered].sum())
+        Notes
+        -----
+        One forward Dijkstra per distinct route, that ends at the augmented cost of the demonstration itself.
+        """
+        cost = check_costs(self._turns, turn_cost)
+        matrix = turn_matrix(self._turns, cost.copy())
+        loss, slope = 0.0, np.zeros(self._turns.num_turns)
+        for one, weight in zip(self._demonstrations, self.batch.weight.tolist(), strict=True):
+            matrix.data[:] = cost
+            matrix.data[one.onto] += self._entry[one.onto]
+            best, rival = _cheapest(self._turns, matrix, one)
+            loss += weight * (float(cost[one.taken].sum()) + one.constant - best)
+            np.add.at(slope, one.taken, weight)
+            np.add.at(slope, rival, -weight)
+        return loss, slope
 
 
-def _cheapest(
-    turns: TurnGraph, cost: Floats, demonstrated: Ids, margin: Floats, taken: Ints, origin: int, goals: Ints
-) -> tuple[float, Ints]:
-    """Cost and turns of the cheapest route from ``origin`` to one of ``goals`` when demonstrated edges are dearer."""
-    augmented = cost.copy()
-    augmented[demonstrated] += margin[turns.to_edge[demonstrated]]
-    limit = float(augmented[taken].sum()) * (1 + 1e-9)  # the demonstration is a route: none dearer is of interest
-    reached, previous = csgraph.dijkstra(
-        turn_matrix(turns, augmented), indices=origin, return_predecessors=True, limit=limit
-    )
-    goal = int(goals[np.argmin(reached[goals])])
+@dataclass(frozen=True, eq=False)
+class _Demonstration:
+    taken: Ints
+    """int32[L], its turns."""
+    onto: Ids
+    """The turns onto its edges: those that cost a margin more."""
+    constant: float
+    """Margin of a route that shares none of its edges."""
+    origin: int
+    goals: Ints
+
+
+def _turns_onto(turns: TurnGraph, edges: Ints) -> Ids:
+    is_entered = np.zeros(turns.num_edges, bool)
+    is_entered[edges[1:]] = True
+    return np.flatnonzero(is_entered[turns.to_edge])
+
+
+def _cheapest(turns: TurnGraph, augmented: sparse.csr_matrix, one: _Demonstration) -> tuple[float, Ints]:
+    """Cost and turns of the cheapest route when demonstrated edges are dearer."""
+    limit = float(augmented.data[one.taken].sum()) * (1 + 1e-9)  # the demonstration is a route: none dearer matters
+    reached, previous = csgraph.dijkstra(augmented, indices=one.origin, return_predecessors=True, limit=limit)
+    goal = int(one.goals[np.argmin(reached[one.goals])])
     path = [goal]
-    while path[-1] != origin:
+    while path[-1] != one.origin:
         path.append(int(previous[path[-1]]))
     route = np.array(path[::-1], np.int32)
     return float(reached[goal]), turns.find(route[:-1], route[1:])

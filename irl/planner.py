@@ -17,7 +17,7 @@ from .destinations import Destinations
 from .factorization import Factorization
 from .feasibility import factorise, infeasible_reward
 from .horizons import RecedingHorizon
-from .margin import margin_loss
+from .margin import MarginLoss
 from .trips import Batch, RouteBatch, StepBatch, TripBatch
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Planner:
     def __init__(self, turns: TurnGraph, config: PlannerConfig, *, edge_id: Ids | None = None) -> None:
         self._turns, self._config, self._edge_id = turns, config, edge_id
         self._told: set[str] = set()
+        self._margin: MarginLoss | None = None
         self.last_solver = ""
         """Which solver answered last."""
 
@@ -79,7 +80,9 @@ class Planner:
 
     def _minus_margin_loss(self, reward: Floats, batch: RouteBatch) -> tuple[float, Floats]:
         self._note("margin", "horizon 0: one search per distinct route, the demonstration's edges made dearer")
-        loss, slope = margin_loss(self._turns, -reward, batch)
+        if self._margin is None or self._margin.batch is not batch:
+            self._margin = MarginLoss(self._turns, batch)
+        loss, slope = self._margin(-reward)
         return -loss, slope  # the loss is a function of costs, and costs are minus rewards
 
     def values(self, reward: Floats, destinations: Destinations) -> Floats:

@@ -11,10 +11,17 @@ import numpy as np
 from scipy import linalg, optimize
 
 from ..core.config import Config
-from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError
+from ..core.errors import (
+    ConfigurationError,
+    InfeasibleRewardError,
+    NonPositiveCostError,
+    NotConvergedError,
+)
 from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
 from .baselines import tune_baselines
+from .batches import make_batch
+from .bundle import minimise
 from .checkpoints import Checkpoint
 from .demonstrations import Demonstrations, require_network
 from .feasibility import factorise
@@ -23,9 +30,11 @@ from .inference import hessian, standard_errors
 from .likelihood import log_likelihood
 from .model import Coefficient, LearnedModel, entry_costs
 from .planner import Planner
-from .trips import TripBatch
+from .trips import Batch
 
 _log = logging.getLogger(__name__)
+_OUTSIDE = (InfeasibleRewardError, NotConvergedError, NonPositiveCostError)
+"""What the planner says of a reward outside the feasible set; the last at finite horizons, which need a best path."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,18 @@ def fit(
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
 ) -> LearnedModel:
-    """Learn a linear reward from demonstrations by maximum likelihood (MaxEnt IRL; recursive logit).
+    """Learn a linear reward from demonstrations by maximum likelihood at the configured horizon.
+
+    Infinity is MaxEnt IRL, the recursive logit; a finite horizon is RHIP; 0 is maximum-margin planning, which has no
+    likelihood and no standard errors.
 
     Parameters
     ----------
     progress
         Called after every iteration; an exception raised in it ends the run.
     resume
-        Start from this checkpoint's coefficients. The likelihood is concave, so the same optimum is reached.
+        Start from this checkpoint's coefficients. At horizon infinity and 0 the problem is concave, so that the same
+        optimum is reached; at other horizons it may have several.
 
     Raises
     ------
@@ -70,6 +83,8 @@ def fit(
         No route is possible under the ending.
     InfeasibleRewardError
         No base cost was found under which values exist; names the cycle and a constant that mends it.
+    NonPositiveCostError
+        At a finite horizon, the start gives some turn no cost.
     WrongNetworkError
         The demonstrations were checked against another network.
 
@@ -90,8 +105,7 @@ def fit(
     baselines, tuned = tune_baselines(network, routes, config)
     value, _ = problem.evaluate(coefficients)
     summary = {
-        "log_likelihood": value,
-        "log_likelihood_per_route": value / problem.total_weight,
+        **_fit_summary(value, problem.total_weight, config),
         "num_routes": len(routes),
         "skipped": routes.skipped_by_reason,
         "routes_source": routes.source,
@@ -115,6 +129,22 @@ def fit(
     )
 
 
+def _fit_summary(value: float, total_weight: float, config: Config) -> dict[str, object]:
+    """The log-likelihood, or at horizon 0, which has none, the margin loss."""
+    if config.planner.horizon == 0:
+        return {
+            "log_likelihood": None,
+            "log_likelihood_per_route": None,
+            "margin_loss_per_route": -value / total_weight,
+            "horizon": 0,
+        }
+    return {
+        "log_likelihood": value,
+        "log_likelihood_per_route": value / total_weight,
+        "horizon": config.planner.horizon,
+    }
+
+
 class _Problem:
     """Mean negative log-likelihood of scaled coefficients, with the last feasible point remembered."""
 
@@ -122,7 +152,7 @@ class _Problem:
         self.features = features
         self.network_checksum = network.checksum
         self.turns = network.turns
-        self.batch: TripBatch = routes.batch(config.planner.ending)
+        self.batch: Batch = make_batch(routes, config.planner)
         self.planner = Planner(network.turns, config.planner, edge_id=network.graph.edge_id)
         self.total_weight = float(routes.weight.sum())
         self.num_routes = len(routes)
@@ -131,6 +161,9 @@ class _Problem:
         """float64[F]: scaled coefficient = coefficient * scale, so that all are of one magnitude."""
         self.num_evaluations = 0
         self._last: tuple[Floats, float] | None = None
+        self._minimum_cost = config.reward.minimum_cost
+        self.outside: Floats = np.zeros((0, len(size)))
+        """float64[V, F], scaled feature rows whose turns cost nothing at a step that was shortened for it."""
 
     def evaluate(self, coefficients: Floats) -> tuple[float, Floats]:
         """(log-likelihood, gradient float64[F]) in the features' own units."""
@@ -146,9 +179,12 @@ class _Problem:
         """
         try:
             value, gradient = self.evaluate(scaled / self.scale)
-        except (InfeasibleRewardError, NotConvergedError):
+        except _OUTSIDE as error:
             if self._last is None:
                 raise
+            if isinstance(error, NonPositiveCostError):
+                rows = _violated(self, scaled, self._minimum_cost)
+                self.outside = np.unique(np.concatenate([self.outside, rows]), axis=0)
             point, loss = self._last
             step = scaled - point
             return loss + abs(loss) + 1.0, (abs(loss) + 1.0) * step / max(float(step @ step), 1e-300)
@@ -175,21 +211,23 @@ def _maximise(
     """
     start = resume.coefficients if resume is not None else _start(problem, config)
     watch = _Watch(problem, config, progress, first_iteration=resume.iteration if resume else 0)
+    if config.planner.horizon == 0:
+        return _minimise_margin(problem, start * problem.scale, config, watch)
     # Below a relative change of 1e-11 the loss is rounding noise: the Newton step goes the rest of the way.
     options = {"maxiter": config.training.max_iterations, "gtol": config.training.gradient_tolerance, "ftol": 1e-11}
     found = optimize.minimize(
         problem.objective, start * problem.scale, jac=True, method="L-BFGS-B", callback=watch, options=options
     )
     scaled, rounds = found.x, 0
-    rows = _violated(problem, scaled, config.reward.minimum_cost)
     cuts = np.zeros((0, len(scaled)))
+    rows = _missing(problem, scaled, cuts, config)
     while len(rows):
         rounds += 1
         if rounds > 50:
             raise NotConvergedError(residual=float(np.abs(rows @ scaled).max()), tolerance=0.0, num_sweeps=rounds)
         cuts = np.unique(np.concatenate([cuts, rows]), axis=0)
         scaled = _constrained(problem, scaled, cuts, config, watch)
-        rows = _violated(problem, scaled, config.reward.minimum_cost)
+        rows = _missing(problem, scaled, cuts, config)
     information = _information(problem, scaled)
     if information is not None and not rounds:
         scaled = _newton_step(problem, scaled, information, config.reward.minimum_cost)
@@ -210,11 +248,63 @@ def _maximise(
     return scaled / problem.scale, information, outcome
 
 
+def _minimise_margin(
+    problem: _Problem, start: Floats, config: Config, watch: _Watch
+) -> tuple[Floats, Floats | None, dict[str, object]]:
+    """Horizon 0, whose loss has kinks: a bundle method instead of L-BFGS, positive costs at every step."""
+    tolerance = max(1e-4, config.training.gradient_tolerance)
+    found = minimise(
+        problem.objective,
+        start,
+        violated=lambda scaled: _violated(problem, scaled, config.reward.minimum_cost),
+        minimum=config.reward.minimum_cost,
+        tolerance=tolerance,
+        max_steps=config.training.max_iterations,
+        on_step=watch,
+    )
+    is_converged = found.gap <= tolerance * (1 + abs(found.value))
+    if not is_converged:
+        _log.warning("training stopped %.2g above the planes' minimum after %d steps", found.gap, found.steps)
+    outcome: dict[str, object] = {
+        "iterations": watch.iteration,
+        "evaluations": problem.num_evaluations,
+        "kkt_residual": found.gap,
+        "is_converged": is_converged,
+        "constraint_rounds": 0,
+    }
+    return found.point / problem.scale, None, outcome
+
+
+def _missing(problem: _Problem, scaled: Floats, cuts: Floats, config: Config) -> Floats:
+    """Constraints to add, float64[V, F]: those broken here, or those that kept shortening the steps towards an optimum.
+
+    The latter at finite horizons only, where a step that breaks positivity is never evaluated: an optimiser that stops
+    short of a stationary point is started again along the constraints it ran into.
+    """
+    minimum = config.reward.minimum_cost
+    rows = _violated(problem, scaled, minimum)
+    if len(rows) or not len(problem.outside):
+        return rows
+    residual = _kkt_residual(problem.objective(scaled)[1], cuts, scaled, minimum)
+    known = np.unique(np.concatenate([cuts, problem.outside]), axis=0)
+    is_new = len(known) > len(cuts)
+    return problem.outside if is_new and residual > max(1e-4, 10 * config.training.gradient_tolerance) else rows
+
+
 def _information(problem: _Problem, scaled: Floats) -> Floats | None:
+    """Minus the Hessian by differences; None where a step leaves the feasible set.
+
+    At a finite horizon the loss has kinks where best paths change; differences average over those that they cross. Where
+    they leave no maximum, there is no information either.
+    """
     try:
-        return -hessian(problem.scaled_gradient, scaled)
-    except (InfeasibleRewardError, NotConvergedError):
+        information = -hessian(problem.scaled_gradient, scaled)
+    except _OUTSIDE:
         return None
+    is_finite_horizon = problem.planner.horizon != "infinity"
+    if is_finite_horizon and linalg.eigvalsh(information)[0] < -1e-6 * float(np.abs(information).max()):
+        return None
+    return information
 
 
 def _newton_step(problem: _Problem, scaled: Floats, information: Floats, minimum_cost: float) -> Floats:
@@ -226,7 +316,7 @@ def _newton_step(problem: _Problem, scaled: Floats, information: Floats, minimum
         before = problem.scaled_gradient(scaled)
         moved = scaled + linalg.pinvh(information, rtol=1e-9) @ before
         after = problem.scaled_gradient(moved)
-    except (InfeasibleRewardError, NotConvergedError):
+    except _OUTSIDE:
         return scaled
     is_better = np.abs(after).max() < np.abs(before).max() and not len(_violated(problem, moved, minimum_cost))
     return np.asarray(moved) if is_better else scaled
@@ -281,6 +371,8 @@ def _start(problem: _Problem, config: Config) -> Floats:
         raise ConfigurationError(
             where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'"
         )
+    if config.planner.horizon != "infinity":
+        return np.asarray(base)  # positive costs are all that a finite horizon needs
     for doubling in range(12):
         candidate = base * 2.0**doubling
         if factorise(problem.turns, problem.features.value @ candidate) is not None:
@@ -323,7 +415,7 @@ def _pulled_inside(problem: _Problem, scaled: Floats, cuts: Floats, minimum: flo
             try:
                 problem.evaluate(point / problem.scale)
                 return np.asarray(point)
-            except (InfeasibleRewardError, NotConvergedError):
+            except _OUTSIDE:
                 continue
     raise ConfigurationError(
         where="[reward] features",
@@ -346,6 +438,15 @@ def _kkt_residual(gradient: Floats, cuts: Floats, scaled: Floats, minimum_cost: 
     return float(np.abs(gradient + active.T @ multipliers).max())
 
 
+def _no_error_note(config: Config) -> str:
+    """Why no coefficient has a standard error."""
+    if config.planner.horizon == 0:
+        return "horizon 0 has no likelihood"
+    if config.planner.horizon == "infinity":
+        return "at the edge of the rewards that have values"
+    return "the likelihood is not smooth or not concave here"
+
+
 def _estimates(
     problem: _Problem, features: Features, coefficients: Floats, information: Floats | None, config: Config
 ) -> tuple[tuple[Coefficient, ...], int]:
@@ -361,7 +462,7 @@ def _estimates(
     rows = []
     for i, name in enumerate(features.names):
         error = float(errors[i] / problem.scale[i])
-        note = "" if np.isfinite(error) else "at the edge of the rewards that have values"
+        note = "" if np.isfinite(error) else _no_error_note(config)
         if is_bound[i]:
             note = "bound by a constraint: some turn costs the minimum"
         if not is_identified[i]:
