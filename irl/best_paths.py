@@ -118,7 +118,7 @@ def flow_down(turns: TurnGraph, best_turn: Ids, start: Floats) -> Floats:
         total[-1] = 0.0
         ahead = ahead[ahead]
         at = np.flatnonzero((total != 0) & (ahead < count * size))
-    flow: Floats = np.bincount(
-        best_turn.reshape(-1)[has_next], total[:-1][has_next], minlength=turns.num_turns
-    ).astype(np.float64)
+    flow: Floats = np.bincount(best_turn.reshape(-1)[has_next], total[:-1][has_next], minlength=turns.num_turns).astype(
+        np.float64
+    )
     return flow

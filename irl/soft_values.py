@@ -149,9 +149,7 @@ class SweepSolver:
         value = np.concatenate([p.value for p in parts], axis=1)
         return Values(value, max(p.error for p in parts), max(p.num_sweeps for p in parts))
 
-    def total_value(
-        self, reward: Floats, batch: TripBatch, *, start: Start | None = None
-    ) -> tuple[float, Floats]:
+    def total_value(self, reward: Floats, batch: TripBatch, *, start: Start | None = None) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and its gradient in the reward, the expected counts float64[T]. See `values`."""
         total, expected = 0.0, np.zeros(self._turns.num_turns)
         for begin, end in self._spans(batch.destinations):
