@@ -1,8 +1,9 @@
 """One linear reward at every horizon, on held-out real routes: does looking H turns ahead beat MaxEnt?
 
-H = 0 (maximum margin), 1 (BIRL), 2, 5, 10, 20 (RHIP) and infinity (MaxEnt), all through `trodden.fit`. Shanghai: train.csv
-to test.csv, ten features, ending arrival. Borlänge: split 0 of splits_by_observation.csv, four features, ending stop.
-The predicted route is the cheapest under the learned costs at every horizon; NLL is that of the horizon's own policy.
+H = 0 (maximum margin), 1 (BIRL), 2, 5, 10, 20 (RHIP) and infinity (MaxEnt), all through `trodden.fit`. Shanghai:
+train.csv to test.csv, ten features, ending arrival. Borlänge: split 0 of splits_by_observation.csv, four features,
+ending stop. The predicted route is the cheapest under the learned costs at every horizon; NLL is that of the horizon's
+own policy.
 Differences from H = infinity are paired on the same routes: 95 % bootstrap intervals, McNemar's test on exact matches.
 Seconds per epoch are CPU seconds of one loss and gradient over all training routes, at the fitted reward.
 """
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from trodden import evaluate, fit, read_demonstrations, read_roads
 from trodden.core.config import Config, parse_config
 from trodden.core.errors import TroddenError

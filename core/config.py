@@ -88,7 +88,7 @@ class PlannerConfig(_Section):
     @property
     def _has_default_margin(self) -> bool:
         fields = type(self).model_fields
-        return self.margin == fields["margin"].default and self.margin_by == fields["margin_by"].default
+        return bool(self.margin == fields["margin"].default and self.margin_by == fields["margin_by"].default)
 
 
 def _expanded(given: dict[str, Any]) -> dict[str, Any]:

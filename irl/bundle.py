@@ -1,9 +1,9 @@
 """Minimise a convex function that has kinks, under linear constraints, by a proximal bundle method.
 
 For the margin loss of horizon 0, which is piecewise linear: L-BFGS stalls at its kinks, and a subgradient method, which
-takes as many searches per step, needs a step size and has no way to tell that it is done. Here every subgradient is kept
-as a plane below the function; the next point minimises the highest plane plus a proximal term, and the decrease which
-that predicts is the stopping rule. Source: Kiwiel (1990); Teo et al. (2010) for structured learning.
+takes as many searches per step, needs a step size and has no way to tell that it is done. Here every subgradient is
+kept as a plane below the function; the next point minimises the highest plane plus a proximal term, and the decrease
+which that predicts is the stopping rule. Source: Kiwiel (1990); Teo et al. (2010) for structured learning.
 """
 
 from __future__ import annotations
@@ -70,8 +70,10 @@ def minimise(
     stiffness, gap, step = max(float(np.linalg.norm(slope)), 1e-8), np.inf, 0
     while step < max_steps:
         step += 1
-        point, height, cuts = _candidate(centre, planes, cuts, stiffness, violated, minimum)
-        gap = value - height
+        point, cuts, is_inside = _candidate(centre, planes, cuts, stiffness, violated, minimum)
+        if not is_inside:
+            break  # the gap stays that of the step before: not converged
+        gap = value - max(float(slope @ point) + offset for slope, offset in planes)
         if gap <= tolerance * (1 + abs(value)):
             break
         found, slope = objective(point)
@@ -94,19 +96,15 @@ def _candidate(
     stiffness: float,
     violated: Callable[[Floats], Floats],
     minimum: float,
-) -> tuple[Floats, float, Floats]:
-    """(next point, height of the highest plane there, constraints so far): inside all constraints."""
+) -> tuple[Floats, Floats, bool]:
+    """(next point, constraints so far, whether the point is inside all constraints)."""
     for _ in range(50):
         point = _lowest(centre, planes, cuts, stiffness, minimum)
         rows = violated(point)
         if not len(rows):
-            break
+            return point, cuts, True
         cuts = np.unique(np.concatenate([cuts, rows]), axis=0)
-    else:
-        point = centre
-    while len(violated(point)):  # rounding of the quadratic programme: back towards the centre, which is inside
-        point = 0.5 * (point + centre)
-    return point, max(float(slope @ point) + offset for slope, offset in planes), cuts
+    return centre, cuts, False
 
 
 def _lowest(
@@ -121,7 +119,7 @@ def _lowest(
     inside = np.hstack([-cuts, np.zeros((len(cuts), 1))])
     matrix = np.vstack([below, inside])
     # A hair inside, so that rounding does not put the point outside again.
-    bound = np.concatenate([heights - top, minimum * (1 + 1e-6) + cuts @ centre])
+    bound = np.concatenate([heights - top, minimum + 1e-6 * abs(minimum) + cuts @ centre])
     rule = {"type": "ineq", "fun": lambda z: matrix @ z - bound, "jac": lambda z: matrix}
     found = optimize.minimize(
         lambda z: (z[-1] + 0.5 * stiffness * float(z[:-1] @ z[:-1]), np.append(stiffness * z[:-1], 1.0)),

@@ -85,8 +85,8 @@ class Evaluation:
 def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int = 0) -> Evaluation:
     """Compare the learned best routes, and those of every baseline, with travelled ones.
 
-    Whatever the horizon, the predicted route is the cheapest one under the learned costs; NLL is that of the horizon the
-    model was trained with, and none at horizon 0.
+    Whatever the horizon, the predicted route is the cheapest one under the learned costs; NLL is that of the horizon
+    the model was trained with, and none at horizon 0.
 
     Raises
     ------

@@ -163,10 +163,8 @@ class RecedingHorizon:
         """
         count, grown = len(reach.state), pass_.grown
         start, end, stop = _positions(self._turns, batch, reach)
-        leaving = np.bincount(start, batch.weight, minlength=count) + np.bincount(
-            stop, batch.stop_weight, minlength=count
-        )
-        arriving = np.bincount(end, batch.weight, minlength=count)
+        leaving = _sums(start, batch.weight, count) + _sums(stop, batch.stop_weight, count)
+        arriving = _sums(end, batch.weight, count)
         transposed = pass_.matrix.T.tocsr()
         flow = np.zeros(len(reach.turn))
         rolling = -_ratio(leaving, grown[-1])
@@ -226,7 +224,7 @@ def make_reach(turns: TurnGraph, destinations: Destinations, starts: Ids, horizo
     for _ in range(horizon):
         leaving = frontier[~is_absorbing[frontier]]
         is_left[leaving] = True
-        turn, offsets = ragged_rows(first_out, leaving % size)
+        turn, offsets = ragged_rows(first_out, (leaving % size).astype(np.int32))
         ahead = np.repeat(leaving - leaving % size, np.diff(offsets)) + turns.to_edge[turn]
         frontier = np.unique(ahead[~is_seen[ahead]])
         if not len(frontier):
@@ -235,7 +233,7 @@ def make_reach(turns: TurnGraph, destinations: Destinations, starts: Ids, horizo
     state = np.flatnonzero(is_seen)
     position = np.cumsum(is_seen) - 1
     left = np.flatnonzero(is_left)
-    turn, offsets = ragged_rows(first_out, left % size)
+    turn, offsets = ragged_rows(first_out, (left % size).astype(np.int32))
     out_degree = np.zeros(len(state), np.int64)
     out_degree[position[left]] = np.diff(offsets)
     to = np.repeat(left - left % size, np.diff(offsets)) + turns.to_edge[turn]
@@ -259,6 +257,11 @@ def _positions(turns: TurnGraph, batch: StepBatch, reach: _Reach) -> tuple[Ids, 
     stop = batch.stop_column * size + batch.stop_edge
     found = [np.searchsorted(reach.state, one) for one in (start, end, stop)]
     return found[0], found[1], found[2]
+
+
+def _sums(position: Ids, weight: Floats, count: int) -> Floats:
+    """float64[count], weights added up per position."""
+    return np.bincount(position, weight, minlength=count).astype(np.float64)
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

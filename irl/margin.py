@@ -2,8 +2,8 @@
 
 ``loss = cost(demonstration) - min over routes [ cost(route) - margin(route, demonstration) ]``, the margin being the
 scaled length (or number) of the edges of the *demonstration* that the route does not share. So the inner search has
-costs ``c + margin [edge in demonstration] > 0``, minus a constant. Source: Ratliff, Bagnell & Zinkevich (2006); with the
-route's own unshared length in the margin, augmented costs would turn negative.
+costs ``c + margin [edge in demonstration] > 0``, minus a constant. Source: Ratliff, Bagnell & Zinkevich (2006); with
+the route's own unshared length in the margin, augmented costs would turn negative.
 """
 
 from __future__ import annotations

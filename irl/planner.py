@@ -98,11 +98,11 @@ class Planner:
                 self._note("factorization", _ONE_LU)
                 return result
         try:
-            result = self._sweeps.values(reward, destinations, start=self._start(reward))
-            _log.debug("%d sweeps from %s", result.num_sweeps, self._config.start)
-            return result.value
+            swept = self._sweeps.values(reward, destinations, start=self._start(reward))
         except NotConvergedError as error:
             raise self._diverged(reward, destinations, error) from error
+        _log.info("%d sweeps from %s", swept.num_sweeps, self._config.start)
+        return swept.value
 
     def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` without a V."""

@@ -164,7 +164,6 @@ class SweepSolver:
 
         Its reverse rule is the expected counts from the transposed solve. Not for use inside jit: it calls the solver.
         """
-
         return as_jax_function(lambda reward: self.total_value(reward, batch))
 
     def _spans(self, destinations: Destinations) -> list[tuple[int, int]]:

@@ -294,8 +294,8 @@ def _missing(problem: _Problem, scaled: Floats, cuts: Floats, config: Config) ->
 def _information(problem: _Problem, scaled: Floats) -> Floats | None:
     """Minus the Hessian by differences; None where a step leaves the feasible set.
 
-    At a finite horizon the loss has kinks where best paths change; differences average over those that they cross. Where
-    they leave no maximum, there is no information either.
+    At a finite horizon the loss has kinks where best paths change; differences average over those that they cross.
+    Where they leave no maximum, there is no information either.
     """
     try:
         information = -hessian(problem.scaled_gradient, scaled)

@@ -1,6 +1,8 @@
-"""Finite horizons written naively: one route at a time, explicit loops, plain recursion. The oracle of test_horizons."""
+"""Finite horizons written naively: one route at a time, explicit loops, plain recursion: test_horizons' oracle."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 from trodden.graphs.turns import TurnGraph
@@ -53,7 +55,7 @@ def route_log_probability(
 ) -> float:
     stages = horizon_values(turns, reward, goals, ending, horizon)
     total = 0.0
-    for here, there in zip(route[:-1], route[1:], strict=True):
+    for here, there in itertools.pairwise(route):
         turn = next(t for t in turns_out(turns, here) if turns.to_edge[t] == there)
         total += reward[turn] + stages[horizon - 1][there] - stages[horizon][here]
     if ending == "stop":
@@ -70,7 +72,7 @@ def best_turn(turns: TurnGraph, reward: np.ndarray, goals: list[int], edge: int,
 def rolled(
     turns: TurnGraph, reward: np.ndarray, goals: list[int], ending: str, start: int, stages: list[np.ndarray]
 ) -> np.ndarray:
-    """Expected count of every turn from one edge: len(stages) - 1 random turns, each by its own policy, then the best."""
+    """Expected turn counts from one edge: len(stages) - 1 random turns, each by its own policy, then the best path."""
     counts = np.zeros(turns.num_turns)
     present = {start: 1.0}
     for h in range(len(stages) - 1, 0, -1):
@@ -113,7 +115,7 @@ def rhip_gradient(
         roll_whole = lambda edge: rolled(turns, reward, goals, ending, edge, whole)  # noqa: E731
         roll_after = lambda edge: rolled(turns, reward, goals, ending, edge, after)  # noqa: E731
     gradient = np.zeros(turns.num_turns)
-    for here, there in zip(route[:-1], route[1:], strict=True):
+    for here, there in itertools.pairwise(route):
         turn = next(t for t in turns_out(turns, here) if turns.to_edge[t] == there)
         gradient[turn] += 1.0
         gradient += roll_after(there) - roll_whole(here)
