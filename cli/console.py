@@ -167,12 +167,14 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
 
 def _describe_optimum(summary: dict[str, Any]) -> None:
     if summary["log_likelihood"] is None:
+        residual = "decrease still predicted"
         say(f"margin loss {summary['margin_loss_per_route']:.4f} per route (horizon 0 has no likelihood)")
     else:
+        residual = "KKT residual"
         say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route")
     say(
         f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {summary['solver']}, "
-        f"KKT residual {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s"
+        f"{residual} {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s"
     )
     if not summary["is_converged"]:
         warn("warning: training stopped before it converged; raise [training] max_iterations")
