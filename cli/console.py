@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -202,7 +202,11 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
 def _describe_fit(model: LearnedModel) -> None:
     from ..irl.statistics import model_statistics
 
-    fit, summary = model_statistics(model), model.summary
+    summary = model.summary
+    if summary["log_likelihood"] is None:
+        say(f"margin loss {summary['margin_loss_per_route']:.4f} per route (horizon 0 has no likelihood)")
+        return
+    fit = model_statistics(model)
     if any(one.robust_t_ratio is not None for one in fit.estimates):
         kind = f"clustered over {fit.num_travellers} travellers" if fit.num_travellers else "robust"
         say(f"t, p and intervals: {kind} standard errors")
@@ -213,9 +217,10 @@ def _describe_fit(model: LearnedModel) -> None:
 
 def _describe_optimum(summary: dict[str, Any]) -> None:
     by = " and ".join(filter(None, [summary.get("method", ""), summary["solver"]]))
+    residual = "decrease still predicted" if summary["log_likelihood"] is None else "KKT residual"
     say(
         f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {by}, "
-        f"KKT residual {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s"
+        f"{residual} {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s"
     )
     if not summary["is_converged"]:
         warn("warning: training stopped before it converged; raise [training] max_iterations")

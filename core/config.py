@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import ConfigurationError
 
@@ -25,9 +25,35 @@ class RewardConfig(_Section):
     """Every turn's total cost is kept at least this large."""
 
 
-class PlannerConfig(_Section):
-    """``[planner]``: how soft values are computed."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "mmp": {"horizon": 0},
+    "birl": {"horizon": 1},
+    "rhip": {"horizon": 10},
+    "maxent": {"horizon": "infinity", "start": "nothing"},
+    "maxent++": {"horizon": "infinity", "start": "best_path"},
+}
+"""``[planner] preset``: what each name stands for. ``rhip`` takes any finite horizon from 1 on; 10 is its default."""
 
+
+class PlannerConfig(_Section):
+    """``[planner]``: how far ahead travellers are taken to choose at random, and how values are computed.
+
+    ``preset`` may be given instead of ``horizon`` and ``start``; it is expanded and not kept.
+
+    >>> PlannerConfig.model_validate({"preset": "birl"}).horizon
+    1
+    """
+
+    horizon: Annotated[int, Field(strict=True, ge=0)] | Literal["infinity"] = "infinity"
+    """H: random choices for so many turns, the best path from there on. 0: maximum-margin planning, no likelihood."""
+    start: Literal["best_path", "nothing"] = "nothing"
+    """Where sweeps start at horizon infinity (MaxEnt++ or MaxEnt); it decides time only. A finite horizon always ends
+    in the best path."""
+    margin: float = Field(default=1.0, gt=0)
+    """At horizon 0: by how much a demonstration has to beat a route that shares nothing with it, in units of cost per
+    average edge."""
+    margin_by: Literal["length", "count"] = "length"
+    """At horizon 0: whether an unshared edge counts by its length (travel time, where there is none) or as one."""
     ending: Literal["arrival", "stop"] = "arrival"
     """How a route ends: at the first visit of its last edge, or by choosing to stop on any edge into its last node."""
     solver: Literal["auto", "factorization", "sweeps"] = "auto"
@@ -35,6 +61,49 @@ class PlannerConfig(_Section):
     max_sweeps: int = Field(default=20_000, gt=0)
     threads: int = Field(default=0, ge=0)
     """Threads for the factorisation's right-hand sides; 0 = one per CPU, at most 8."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, given: Any) -> Any:
+        """Replace ``preset`` by what it stands for; a finite horizon starts from the best path."""
+        if not isinstance(given, dict):
+            return given
+        given = dict(given)
+        if "preset" in given:
+            given = _expanded(given)
+        if type(given.get("horizon")) is int:
+            given.setdefault("start", "best_path")
+        return given
+
+    @model_validator(mode="after")
+    def _agrees(self) -> PlannerConfig:
+        if self.horizon != "infinity" and self.start != "best_path":
+            raise ValueError(f"start = {self.start!r} is for horizon infinity: a finite one ends in the best path")
+        if self.horizon != "infinity" and self.solver != "auto":
+            raise ValueError(f"solver = {self.solver!r} is for horizon infinity; leave it out")
+        if self.horizon != 0 and not self._has_default_margin:
+            raise ValueError("a margin is for horizon 0; leave it out")
+        return self
+
+    @property
+    def _has_default_margin(self) -> bool:
+        fields = type(self).model_fields
+        return bool(self.margin == fields["margin"].default and self.margin_by == fields["margin_by"].default)
+
+
+def _expanded(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a preset and those given beside it; `ValueError` where they contradict each other."""
+    rest = {key: value for key, value in given.items() if key != "preset"}
+    name = given["preset"]
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"preset = {name!r} is none of {', '.join(PRESETS)}")
+    settings = dict(PRESETS[name])
+    if name == "rhip" and type(rest.get("horizon")) is int and rest["horizon"] >= 1:
+        settings["horizon"] = rest["horizon"]
+    for key, value in settings.items():
+        if rest.get(key, value) != value:
+            raise ValueError(f"preset = {name!r} means {key} = {value!r}, not {rest[key]!r}")
+    return {**rest, **settings}
 
 
 class TrainingConfig(_Section):

@@ -79,7 +79,7 @@ def fit_regions(
         "routes_source": routes.source,
         "network_source": network.report.get("source", ""),
         "num_crossing": num_crossing,
-        "log_likelihood": sum(float(str(outcome[2]["log_likelihood"])) for outcome in outcomes),
+        "log_likelihood": _sum_or_none([outcome[2]["log_likelihood"] for outcome in outcomes]),
         "raised_turns": num_raised,
         "baselines": tuned,
         "seconds": time.perf_counter() - started,
@@ -116,6 +116,11 @@ def _expert_config(config: Config, features: Features) -> Config:
     document["planner"]["threads"] = 1
     document["baselines"]["budget"] = 0
     return Config.model_validate(document)
+
+
+def _sum_or_none(values: list[Any]) -> float | None:
+    """Log-likelihoods added up; None where experts have none (horizon 0)."""
+    return None if None in values else float(sum(values))
 
 
 def _summaries(shards: list[Shard], outcomes: list[Outcome], features: Features) -> tuple[RegionSummary, ...]:

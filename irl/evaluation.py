@@ -85,6 +85,9 @@ class Evaluation:
 def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int = 0) -> Evaluation:
     """Compare the learned best routes, and those of every baseline, with travelled ones.
 
+    Whatever the horizon, the predicted route is the cheapest one under the learned costs; NLL is that of the horizon
+    the model was trained with, and none at horizon 0.
+
     Raises
     ------
     WrongNetworkError
@@ -151,7 +154,12 @@ def _against(predictor: TripPredictor, routes: Demonstrations, turn_cost: Floats
 
 
 def _log_probabilities(model: LearnedModel, routes: Demonstrations) -> Floats | None:
-    """float64[R], or None where the served costs have no soft values (possible where experts were merged)."""
+    """float64[R] at the model's horizon; None where it has no likelihood (0) or the served costs no soft values.
+
+    The latter is possible where experts were merged.
+    """
+    if model.config.planner.horizon == 0:
+        return None
     planner = Planner(model.network.turns, model.config.planner, edge_id=model.network.graph.edge_id)
     try:
         return route_log_probabilities(planner, model.reward, routes, routes.batch(model.ending))

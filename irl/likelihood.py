@@ -1,20 +1,22 @@
-"""Log-likelihood of routes under a MaxEnt policy, and its exact gradient in the reward."""
+"""Log-likelihood of routes at any horizon, and its exact gradient in the reward."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..core.types import Floats
+from .batches import make_steps
 from .demonstrations import Demonstrations
 from .planner import Planner
-from .trips import TripBatch
+from .trips import Batch, TripBatch
 
 
-def log_likelihood(planner: Planner, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
+def log_likelihood(planner: Planner, reward: Floats, batch: Batch) -> tuple[float, Floats]:
     """``sum_n w_n log P(route_n)`` and its gradient in the reward of every turn.
 
-    ``log P(route) = sum of rewards along it - V(origin)``; the gradient is observed minus expected turn counts
-    (Ziebart et al. 2008, eq. 6).
+    Horizon infinity: ``log P(route) = sum of rewards along it - V(origin)``; the gradient is observed minus expected
+    turn counts (Ziebart et al. 2008, eq. 6). A finite horizon: see `RecedingHorizon.log_likelihood`. Horizon 0 has no
+    likelihood; minus its loss stands in for it.
 
     Parameters
     ----------
@@ -26,14 +28,21 @@ def log_likelihood(planner: Planner, reward: Floats, batch: TripBatch) -> tuple[
     (value, gradient)
         The gradient is float64[T].
     """
-    total, expected = planner.total_value(reward, batch)
-    return float(batch.observed @ reward) - total, batch.observed - expected
+    return planner.log_likelihood(reward, batch)
 
 
 def route_log_probabilities(
     planner: Planner, reward: Floats, demonstrations: Demonstrations, batch: TripBatch
 ) -> Floats:
-    """Log-probability of each route, float64[R]. Memory O(E) per destination of a block of 64."""
+    """Log-probability of each route at the planner's horizon, float64[R]. Memory O(E) per destination of a block.
+
+    At a finite horizon it is the sum over the route's turns, and its stop, of ``log softmax(Q^H)``. `ValueError` at
+    horizon 0, which has no likelihood.
+    """
+    if planner.horizon != "infinity":
+        steps = make_steps(demonstrations, batch.destinations.ending)
+        at_step, at_stop = planner.receding.step_log_probabilities(reward, steps.batch)
+        return steps.per_route(at_step, at_stop, len(demonstrations))
     turn, row = demonstrations.turns()
     result = np.bincount(row, reward[turn], minlength=len(demonstrations)).astype(np.float64)
     keys = demonstrations.pair_keys(batch.destinations.ending)

@@ -1,10 +1,10 @@
-"""Which solver computes soft values, and what happens when it refuses: decided here and nowhere else."""
+"""Which solver serves which horizon, and what happens when it refuses: decided here and nowhere else."""
 
 from __future__ import annotations
 
 import logging
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.sparse.linalg import SuperLU
@@ -13,16 +13,20 @@ from ..core.config import PlannerConfig
 from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Floats, Ids, Ints
 from ..graphs.turns import TurnGraph
+from .best_paths import best_path_values
 from .derivatives import ValueDerivatives, value_derivatives
 from .destinations import Destinations
 from .factorization import Factorization
 from .feasibility import factorise, infeasible_reward
-from .trips import TripBatch
+from .horizons import RecedingHorizon
+from .margin import MarginLoss
+from .trips import Batch, RouteBatch, StepBatch, TripBatch
 
 if TYPE_CHECKING:
-    from .soft_values import SweepSolver
+    from .soft_values import Start, SweepSolver
 
 _log = logging.getLogger(__name__)
+_ONE_LU = "one LU for all destinations; where values start from (nothing or the best path) makes no difference to it"
 _LARGEST_FACTORISED = 1_000_000
 """Edges up to which one LU is tried first: 15 s and some GB there, sweeps are slower still."""
 
@@ -36,32 +40,78 @@ class Planner:
     ``solver="factorization"``: one sparse LU, exact, fastest. ``"sweeps"``: value iteration in JAX, in log space.
     ``"auto"``: the LU first; sweeps where exponentials underflow float64, and under *arrival* where the LU refuses,
     since that ending needs less than the LU does (M without the destination's row).
+
+    That is for horizon infinity. A finite one has its own recursion (`RecedingHorizon`), which needs positive costs and
+    no spectral radius; horizon 0 has a loss and no values.
     """
 
     def __init__(self, turns: TurnGraph, config: PlannerConfig, *, edge_id: Ids | None = None) -> None:
         self._turns, self._config, self._edge_id = turns, config, edge_id
         self._told: set[str] = set()
+        self._margin: MarginLoss | None = None
         self._kept: tuple[Floats, Factorization] | None = None
         self.last_solver = ""
         """Which solver answered last."""
 
+    @property
+    def horizon(self) -> int | Literal["infinity"]:
+        """H of the configuration."""
+        return self._config.horizon
+
+    def log_likelihood(self, reward: Floats, batch: Batch) -> tuple[float, Floats]:
+        """``sum_n w_n log P(route_n)`` at this planner's horizon, and its gradient in the reward, float64[T].
+
+        At horizon 0 there is no likelihood: minus the margin loss stands in for it, and a subgradient for the gradient.
+
+        Raises
+        ------
+        InfeasibleRewardError, NotConvergedError
+            Horizon infinity: values do not exist, or sweeps gave up.
+        NonPositiveCostError
+            A finite horizon: a turn costs nothing or less.
+        """
+        if isinstance(batch, TripBatch):
+            total, expected = self.total_value(reward, batch)
+            return float(batch.observed @ reward) - total, batch.observed - expected
+        if isinstance(batch, StepBatch):
+            return self.receding.log_likelihood(reward, batch)
+        return self._minus_margin_loss(reward, batch)
+
+    @cached_property
+    def receding(self) -> RecedingHorizon:
+        """The recursion of a finite horizon >= 1; `ValueError` for others."""
+        horizon = self._config.horizon
+        self._note("recursion", f"horizon {horizon}: so many soft steps from the best path, per destination")
+        return RecedingHorizon(self._turns, -1 if horizon == "infinity" else horizon, edge_id=self._edge_id)
+
+    def _minus_margin_loss(self, reward: Floats, batch: RouteBatch) -> tuple[float, Floats]:
+        self._note("margin", "horizon 0: one search per distinct route, the demonstration's edges made dearer")
+        if self._margin is None or self._margin.batch is not batch:
+            self._margin = MarginLoss(self._turns, batch)
+        loss, slope = self._margin(-reward)
+        return -loss, slope  # the loss is a function of costs, and costs are minus rewards
+
     def values(self, reward: Floats, destinations: Destinations, *, origins: tuple[Ints, Ids] | None = None) -> Floats:
-        """Soft reward-to-go, float64[E, D]; `InfeasibleRewardError` where it does not exist.
+        """Soft reward-to-go at the horizon, float64[E, D]; `InfeasibleRewardError` where it does not exist.
 
         ``origins``, if given, are the (edge, column) pairs whose values are used: see `Factorization.values`.
         """
+        if self._config.horizon != "infinity":
+            return self.receding.values(reward, destinations)
         if self._tries_factorization:
             try:
                 result = self._factorization(reward).values(destinations, origins=origins)
             except (InfeasibleRewardError, UnderflowError) as error:
                 self._prepare_sweeps(reward, destinations, error)
             else:
-                self._note("factorization", "one LU for all destinations")
+                self._note("factorization", _ONE_LU)
                 return result
         try:
-            return self._sweeps.values(reward, destinations).value
+            swept = self._sweeps.values(reward, destinations, start=self._start(reward))
         except NotConvergedError as error:
             raise self._diverged(reward, destinations, error) from error
+        _log.info("%d sweeps from %s", swept.num_sweeps, self._config.start)
+        return swept.value
 
     def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` without a V."""
@@ -71,10 +121,10 @@ class Planner:
             except (InfeasibleRewardError, UnderflowError) as error:
                 self._prepare_sweeps(reward, batch.destinations, error)
             else:
-                self._note("factorization", "one LU for all destinations")
+                self._note("factorization", _ONE_LU)
                 return result
         try:
-            return self._sweeps.total_value(reward, batch)
+            return self._sweeps.total_value(reward, batch, start=self._start(reward))
         except NotConvergedError as error:
             raise self._diverged(reward, batch.destinations, error) from error
 
@@ -128,6 +178,12 @@ class Planner:
         from .soft_values import SweepSolver
 
         return SweepSolver(self._turns, tolerance=self._config.tolerance, max_sweeps=self._config.max_sweeps)
+
+    def _start(self, reward: Floats) -> Start | None:
+        """Where sweeps start: None for nothing, and where there is no best path because a turn costs nothing."""
+        if self._config.start == "nothing" or reward.max(initial=-np.inf) >= 0:
+            return None
+        return lambda block: best_path_values(self._turns, reward, block)
 
     def _prepare_sweeps(self, reward: Floats, destinations: Destinations, refusal: Exception) -> None:
         """Let sweeps take over where they can succeed, else raise what the LU said."""

@@ -24,8 +24,35 @@ from .trips import TripBatch
 
 _Array = Any
 """A jax array; shapes stand in docstrings."""
+Start = Callable[[Destinations], Floats]
+"""Values to start sweeps from, float64[E, D]."""
 _BATCH_BYTES = 1 << 28
 """Memory that the per-turn policy of one batch of destinations may take."""
+
+
+def as_jax_function(objective: Callable[[Floats], tuple[float, Floats]]) -> Callable[[_Array], _Array]:
+    """A function of the reward that comes with its gradient, for rewards that JAX differentiates further up.
+
+    Its reverse rule is that gradient, whatever computed it: an LU, sweeps, a finite horizon. Not for use inside jit: it
+    calls out.
+
+    Parameters
+    ----------
+    objective
+        Takes a reward, float64[T], to (value, gradient float64[T]), for example
+        ``lambda reward: log_likelihood(planner, reward, batch)``.
+    """
+
+    @jax.custom_vjp
+    def value_of(reward: _Array) -> _Array:
+        return jnp.asarray(objective(np.asarray(reward))[0], reward.dtype)
+
+    def forward(reward: _Array) -> tuple[_Array, _Array]:
+        value, gradient = objective(np.asarray(reward))
+        return jnp.asarray(value, reward.dtype), jnp.asarray(gradient, reward.dtype)
+
+    value_of.defvjp(forward, lambda gradient, cotangent: (cotangent * gradient,))
+    return value_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +120,7 @@ class SweepSolver:
         per_destination = max(1, (turns.num_turns + 1) * np.dtype(dtype).itemsize)
         self._batch = int(np.clip(_BATCH_BYTES // per_destination, 1, 64))
 
-    def values(self, reward: Floats, destinations: Destinations) -> Values:
+    def values(self, reward: Floats, destinations: Destinations, *, start: Start | None = None) -> Values:
         """Soft reward-to-go of every edge to each destination.
 
         Solves ``V[e, d] = logsumexp_t(reward[t] + V[to_edge[t], d])`` over the turns t out of e, with ``V = 0`` on the
@@ -103,6 +130,9 @@ class SweepSolver:
         ----------
         reward
             float[T], dimensionless.
+        start
+            Gives the values to start from, float[E, D], for a block of destinations; default ``-inf`` but for goals
+            (MaxEnt). The best path's (MaxEnt++) saves some sweeps and leads to the same values.
 
         Raises
         ------
@@ -113,18 +143,18 @@ class SweepSolver:
         -----
         O(T D) per sweep.
         """
-        parts = [self._block_values(reward, destinations.block(a, b)) for a, b in self._spans(destinations)]
+        parts = [self._block_values(reward, destinations.block(a, b), start) for a, b in self._spans(destinations)]
         if not parts:
             return Values(np.zeros((self._turns.num_edges, 0)), 0.0, 0)
         value = np.concatenate([p.value for p in parts], axis=1)
         return Values(value, max(p.error for p in parts), max(p.num_sweeps for p in parts))
 
-    def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
+    def total_value(self, reward: Floats, batch: TripBatch, *, start: Start | None = None) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and its gradient in the reward, the expected counts float64[T]. See `values`."""
         total, expected = 0.0, np.zeros(self._turns.num_turns)
         for begin, end in self._spans(batch.destinations):
             block = batch.block(begin, end)
-            value = self._block_values(reward, block.destinations).value
+            value = self._block_values(reward, block.destinations, start).value
             total += float(block.weight @ value[block.origin, block.column].astype(np.float64))
             expected += self._block_counts(reward, block, value)
         return total, expected
@@ -134,29 +164,24 @@ class SweepSolver:
 
         Its reverse rule is the expected counts from the transposed solve. Not for use inside jit: it calls the solver.
         """
-
-        @jax.custom_vjp
-        def total(reward: _Array) -> _Array:
-            return jnp.asarray(self.total_value(np.asarray(reward), batch)[0], reward.dtype)
-
-        def forward(reward: _Array) -> tuple[_Array, _Array]:
-            value, expected = self.total_value(np.asarray(reward), batch)
-            return jnp.asarray(value, reward.dtype), jnp.asarray(expected, reward.dtype)
-
-        total.defvjp(forward, lambda expected, cotangent: (cotangent * expected,))
-        return total
+        return as_jax_function(lambda reward: self.total_value(reward, batch))
 
     def _spans(self, destinations: Destinations) -> list[tuple[int, int]]:
         count = len(destinations)
         return [(a, min(a + self._batch, count)) for a in range(0, count, self._batch)]
 
-    def _block_values(self, reward: Floats, block: Destinations) -> Values:
+    def _block_values(self, reward: Floats, block: Destinations, start: Start | None = None) -> Values:
+        is_goal = self._goal_mask(block)
+        first = np.where(is_goal, 0.0, -np.inf)
+        if start is not None:
+            first[:, : len(block)] = start(block)
         with _precision(self._dtype):
             solved, error, sweeps = _solve_values(
                 jnp.asarray(self._slots.to_edge),
                 jnp.asarray(self._slots.out_turn),
                 jnp.asarray(np.append(reward, -np.inf), self._dtype),
-                jnp.asarray(self._goal_mask(block)),
+                jnp.asarray(is_goal),
+                jnp.asarray(first, self._dtype),
                 self._tolerance,
                 self._max_sweeps,
                 is_absorbing=block.ending == "arrival",
@@ -207,12 +232,13 @@ def _solve_values(
     out_turn: _Array,
     reward: _Array,
     is_goal: _Array,
+    first: _Array,
     tolerance: float,
     budget: int,
     *,
     is_absorbing: bool,
 ) -> tuple[_Array, _Array, _Array]:
-    """Sweeps from ``-inf``: (value[E, D], estimated error, sweeps). ``reward`` is padded to T + 1 with ``-inf``."""
+    """Sweeps from ``first``: (value[E, D], estimated error, sweeps). ``reward`` is padded to T + 1 with ``-inf``."""
     at_goal = jnp.where(is_goal, 0.0, -jnp.inf).astype(reward.dtype)
     slot_reward = reward[out_turn]
 
@@ -236,7 +262,7 @@ def _solve_values(
         # A state reached for the first time is an infinite change; one still at -inf on both sides is none.
         return jnp.where(new == old, 0.0, jnp.abs(new - old)).max()
 
-    return _iterate(sweep, change, at_goal, tolerance, budget)
+    return _iterate(sweep, change, first, tolerance, budget)
 
 
 @partial(jax.jit, static_argnames="is_absorbing")

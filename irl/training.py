@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import linalg, optimize
 
 from ..core.config import Config
-from ..core.errors import ConfigurationError, InfeasibleRewardError, NotConvergedError, UnderflowError
+from ..core.errors import (
+    ConfigurationError,
+    InfeasibleRewardError,
+    NonPositiveCostError,
+    NotConvergedError,
+    UnderflowError,
+)
 from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
 from .baselines import plain_costs, tune_baselines
+from .batches import make_batch
+from .bundle import minimise as minimise_with_kinks
 from .checkpoints import Checkpoint
 from .demonstrations import Demonstrations, require_network
 from .feasibility import factorise
@@ -33,7 +41,7 @@ from .likelihood import log_likelihood
 from .model import Coefficient, LearnedModel, entry_costs
 from .newton import minimise, minimise_from, newton_step
 from .planner import Planner
-from .trips import TripBatch
+from .trips import Batch, TripBatch
 
 _log = logging.getLogger(__name__)
 _LARGEST_NEWTON = 30
@@ -44,8 +52,8 @@ _WARM_UP = 8
 """One destination in so many, those that most routes go to, serves to find a start, which costs that much less."""
 _SMALLEST_WARM_UP = 16
 """Destinations that a warm-up needs at least."""
-_NO_VALUES = (InfeasibleRewardError, NotConvergedError, UnderflowError)
-"""What a step out of the feasible set runs into."""
+_NO_VALUES = (InfeasibleRewardError, NotConvergedError, UnderflowError, NonPositiveCostError)
+"""What a step out of the feasible set runs into; the last at finite horizons, which need a best path."""
 _RUNAWAY = 50.0
 """Standard error in scaled coefficients (where 1 is a whole nat per typical turn) beyond which there is no estimate."""
 
@@ -75,14 +83,18 @@ def fit(
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
 ) -> LearnedModel:
-    """Learn a linear reward from demonstrations by maximum likelihood (MaxEnt IRL; recursive logit).
+    """Learn a linear reward from demonstrations by maximum likelihood at the configured horizon.
+
+    Infinity is MaxEnt IRL, the recursive logit; a finite horizon is RHIP; 0 is maximum-margin planning, which has no
+    likelihood and no standard errors.
 
     Parameters
     ----------
     progress
         Called after every iteration; an exception raised in it ends the run.
     resume
-        Start from this checkpoint's coefficients. The likelihood is concave, so the same optimum is reached.
+        Start from this checkpoint's coefficients. At horizon infinity and 0 the problem is concave, so that the same
+        optimum is reached; at other horizons it may have several.
 
     Raises
     ------
@@ -92,6 +104,8 @@ def fit(
         No route is possible under the ending.
     InfeasibleRewardError
         No base cost was found under which values exist; names the cycle and a constant that mends it.
+    NonPositiveCostError
+        At a finite horizon, the start gives some turn no cost.
     WrongNetworkError
         The demonstrations were checked against another network.
 
@@ -115,8 +129,7 @@ def fit(
     turn_cost = np.maximum(-reward, config.reward.minimum_cost)
     baselines, tuned = tune_baselines(network, routes, config)
     summary = {
-        "log_likelihood": value,
-        "log_likelihood_per_route": value / problem.total_weight,
+        **_fit_summary(value, problem.total_weight, config),
         **_provenance(problem),
         **optimum.outcome,
         **certainty,
@@ -172,13 +185,29 @@ class _Optimum:
     outcome: dict[str, object]
 
 
+def _fit_summary(value: float, total_weight: float, config: Config) -> dict[str, object]:
+    """The log-likelihood, or at horizon 0, which has none, the margin loss."""
+    if config.planner.horizon == 0:
+        return {
+            "log_likelihood": None,
+            "log_likelihood_per_route": None,
+            "margin_loss_per_route": -value / total_weight,
+            "horizon": 0,
+        }
+    return {
+        "log_likelihood": value,
+        "log_likelihood_per_route": value / total_weight,
+        "horizon": config.planner.horizon,
+    }
+
+
 class _Problem:
     """Mean negative log-likelihood of scaled coefficients, with the last feasible point remembered."""
 
     def __init__(self, network: RoadNetwork, routes: Demonstrations, features: Features, config: Config) -> None:
         self.network, self.routes, self.features, self.config = network, routes, features, config
         self.turns = network.turns
-        self.batch: TripBatch = routes.batch(config.planner.ending)
+        self.batch: Batch = make_batch(routes, config.planner)
         self.planner = Planner(network.turns, config.planner, edge_id=network.graph.edge_id)
         self.total_weight = float(routes.weight.sum())
         self.num_routes = len(routes)
@@ -189,6 +218,9 @@ class _Problem:
         self._last: tuple[Floats, float] | None = None
         self._seen: tuple[Floats, float, Floats] | None = None
         self._point: _Point | None = None
+        self._minimum_cost = config.reward.minimum_cost
+        self.outside: Floats = np.zeros((0, len(size)))
+        """float64[V, F], scaled feature rows whose turns cost nothing at a step that was shortened for it."""
 
     def evaluate(self, coefficients: Floats) -> tuple[float, Floats]:
         """(log-likelihood, gradient float64[F]) in the features' own units."""
@@ -206,9 +238,12 @@ class _Problem:
             return self._seen[1], self._seen[2]
         try:
             value, gradient = self.evaluate(scaled / self.scale)
-        except _NO_VALUES:
+        except _NO_VALUES as error:
             if self._last is None:
                 raise
+            if isinstance(error, NonPositiveCostError):
+                rows = _violated(self, scaled, self._minimum_cost)
+                self.outside = np.unique(np.concatenate([self.outside, rows]), axis=0)
             point, loss = self._last
             step = scaled - point
             return loss + abs(loss) + 1.0, (abs(loss) + 1.0) * step / max(float(step @ step), 1e-300)
@@ -231,6 +266,8 @@ class _Problem:
 
     def second_order(self, scaled: Floats) -> _Point | None:
         """The loss with both derivatives, exact; None where the factorisation cannot serve. The last one is kept."""
+        if not isinstance(self.batch, TripBatch):  # a finite horizon: its loss has kinks
+            return None
         if self._point is not None and np.array_equal(self._point.scaled, scaled):
             return self._point
         reward = self.features.value @ (scaled / self.scale)
@@ -269,6 +306,8 @@ def _maximise(problem: _Problem, config: Config, progress: Progress | None, resu
     """Newton's method, or L-BFGS-B; where turns end up with a positive reward, SLSQP under those constraints."""
     start = resume.coefficients if resume is not None else _start(problem, config)
     watch = _Watch(problem, config, progress, first_iteration=resume.iteration if resume else 0)
+    if config.planner.horizon == 0:
+        return _minimise_margin(problem, start * problem.scale, config, watch)
     scaled, method = _unconstrained(problem, start * problem.scale, config, watch, is_fresh=resume is None)
     scaled, cuts, rounds = _within_constraints(problem, scaled, config, watch)
     information, value_gradient = _curvature(problem, scaled)
@@ -296,7 +335,7 @@ def _unconstrained(
 ) -> tuple[Floats, str]:
     """(scaled optimum without the constraints on signs, the method): Newton, then L-BFGS-B where that gave up."""
     training = config.training
-    if problem.features.value.shape[1] <= _LARGEST_NEWTON:
+    if isinstance(problem.batch, TripBatch) and problem.features.value.shape[1] <= _LARGEST_NEWTON:
         if is_fresh and len(problem.batch.destinations) >= _SMALLEST_WARM_UP * _WARM_UP:
             scaled = _warm_up(problem, scaled, training.max_iterations, watch)
         found = minimise(
@@ -346,27 +385,77 @@ def _warm_up(problem: _Problem, scaled: Floats, max_iterations: int, watch: _Wat
 def _within_constraints(problem: _Problem, scaled: Floats, config: Config, watch: _Watch) -> tuple[Floats, Floats, int]:
     """(scaled, cuts float64[C, F], rounds): SLSQP under the rows that are violated, until none is."""
     rounds = 0
-    rows = _violated(problem, scaled, config.reward.minimum_cost)
     cuts = np.zeros((0, len(scaled)))
+    rows = _missing(problem, scaled, cuts, config)
     while len(rows):
         rounds += 1
         if rounds > 50:
             raise NotConvergedError(residual=float(np.abs(rows @ scaled).max()), tolerance=0.0, num_sweeps=rounds)
         cuts = np.unique(np.concatenate([cuts, rows]), axis=0)
         scaled = _constrained(problem, scaled, cuts, config, watch)
-        rows = _violated(problem, scaled, config.reward.minimum_cost)
+        rows = _missing(problem, scaled, cuts, config)
     return scaled, cuts, rounds
 
 
+def _minimise_margin(problem: _Problem, start: Floats, config: Config, watch: _Watch) -> _Optimum:
+    """Horizon 0, whose loss has kinks: a bundle method instead of L-BFGS, positive costs at every step."""
+    tolerance = max(1e-4, config.training.gradient_tolerance)
+    found = minimise_with_kinks(
+        problem.objective,
+        start,
+        violated=lambda scaled: _violated(problem, scaled, config.reward.minimum_cost),
+        minimum=config.reward.minimum_cost,
+        tolerance=tolerance,
+        max_steps=config.training.max_iterations,
+        on_step=watch.look,
+    )
+    is_converged = found.gap <= tolerance * (1 + abs(found.value))
+    if not is_converged:
+        _log.warning("training stopped %.2g above the planes' minimum after %d steps", found.gap, found.steps)
+    outcome: dict[str, object] = {
+        "method": "bundle",
+        "iterations": watch.iteration,
+        "evaluations": problem.num_evaluations,
+        "kkt_residual": found.gap,
+        "is_converged": is_converged,
+        "constraint_rounds": 0,
+    }
+    return _Optimum(found.point, found.value, None, None, outcome)
+
+
+def _missing(problem: _Problem, scaled: Floats, cuts: Floats, config: Config) -> Floats:
+    """Constraints to add, float64[V, F]: those broken here, or those that kept shortening the steps towards an optimum.
+
+    The latter at finite horizons only, where a step that breaks positivity is never evaluated: an optimiser that stops
+    short of a stationary point is started again along the constraints it ran into.
+    """
+    minimum = config.reward.minimum_cost
+    rows = _violated(problem, scaled, minimum)
+    if len(rows) or not len(problem.outside):
+        return rows
+    residual = _kkt_residual(problem.objective(scaled)[1], cuts, scaled, minimum)
+    known = np.unique(np.concatenate([cuts, problem.outside]), axis=0)
+    is_new = len(known) > len(cuts)
+    return problem.outside if is_new and residual > max(1e-4, 10 * config.training.gradient_tolerance) else rows
+
+
 def _curvature(problem: _Problem, scaled: Floats) -> tuple[Floats | None, Floats | None]:
-    """(information, dV/dtheta per trip), exact where the factorisation serves, else by differences; or None."""
+    """(information, dV/dtheta per trip), exact where the factorisation serves, else by differences; or None.
+
+    At a finite horizon the loss has kinks where best paths change; differences average over those that they cross.
+    Where they leave no maximum, there is no information either.
+    """
     point = problem.second_order(scaled)
     if point is not None:
         return point.hessian * problem.total_weight, point.value_gradient
     try:
-        return -hessian(problem.scaled_gradient, scaled), None
+        information = -hessian(problem.scaled_gradient, scaled)
     except _NO_VALUES:
         return None, None
+    is_finite_horizon = problem.planner.horizon != "infinity"
+    if is_finite_horizon and linalg.eigvalsh(information)[0] < -1e-6 * float(np.abs(information).max()):
+        return None, None
+    return information, None
 
 
 def _polished(
@@ -447,6 +536,8 @@ def _start(problem: _Problem, config: Config) -> Floats:
         raise ConfigurationError(
             where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'"
         )
+    if config.planner.horizon != "infinity":
+        return np.asarray(base)  # positive costs are all that a finite horizon needs
     for doubling in range(12):
         candidate = base * 2.0**doubling
         if factorise(problem.turns, problem.features.value @ candidate) is not None:
@@ -519,6 +610,15 @@ def _kkt_residual(gradient: Floats, cuts: Floats, scaled: Floats, minimum_cost: 
     return float(np.abs(gradient + active.T @ multipliers).max())
 
 
+def _no_error_note(config: Config) -> str:
+    """Why no coefficient has a standard error."""
+    if config.planner.horizon == 0:
+        return "horizon 0 has no likelihood"
+    if config.planner.horizon == "infinity":
+        return "at the edge of the rewards that have values"
+    return "the likelihood is not smooth or not concave here"
+
+
 def _estimates(problem: _Problem, optimum: _Optimum, config: Config) -> tuple[tuple[Coefficient, ...], dict[str, Any]]:
     """Coefficients with standard errors, and what the summary says about their certainty."""
     value, coefficients = problem.features.value, optimum.scaled / problem.scale
@@ -535,7 +635,7 @@ def _estimates(problem: _Problem, optimum: _Optimum, config: Config) -> tuple[tu
     rows = []
     for i, name in enumerate(problem.features.names):
         numbers = [_number(errors.get(kind, missing)[i]) for kind in ("classical", "robust", "clustered")]
-        note = _note(i, numbers[0], found)
+        note = _note(i, numbers[0], found, config)
         if numbers[0] is not None and numbers[0] * problem.scale[i] > _RUNAWAY:
             numbers = [None, None, None]
             note = "runs away: these routes (almost) never or always take it, so its size means nothing"
@@ -555,6 +655,8 @@ def _sandwiches(problem: _Problem, optimum: _Optimum, found: Covariance) -> dict
     """Robust covariances in scaled coefficients: per route, and by traveller where routes name theirs."""
     routes, coefficients = problem.routes, optimum.scaled / problem.scale
     value = problem.features.value
+    if problem.planner.horizon != "infinity" or not isinstance(problem.batch, TripBatch):
+        return {}
     if optimum.value_gradient is not None:
         scores = scores_of(routes, problem.batch, value, optimum.value_gradient)
     else:
@@ -573,12 +675,12 @@ def _num_travellers(routes: Demonstrations) -> int:
     return len(set(routes.traveller or ()) - {None})
 
 
-def _note(column: int, error: float | None, found: Covariance | None) -> str:
+def _note(column: int, error: float | None, found: Covariance | None, config: Config) -> str:
     if found is not None and not found.is_identified[column]:
         return "these routes do not tell it apart from other features (constant over the choices, or collinear)"
     if found is not None and found.is_bound[column]:
         return "bound by a constraint: some turn costs the minimum"
-    return "at the edge of the rewards that have values" if error is None else ""
+    return _no_error_note(config) if error is None else ""
 
 
 def _number(value: float) -> float | None:

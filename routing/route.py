@@ -109,7 +109,8 @@ class Route:
     def log_probability(self) -> float:
         """Log-probability of this route among all routes from its first edge to its destination, <= 0.
 
-        The destination is the last edge, or its end node where routes end by choosing to stop.
+        The destination is the last edge, or its end node where routes end by choosing to stop. It is that of horizon
+        infinity (MaxEnt) under these costs, whatever horizon they were learned at.
 
         Raises
         ------
