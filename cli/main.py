@@ -384,7 +384,7 @@ def _describe_route(found: Route, learned: LearnedModel, title: str) -> None:
     has_length = learned.network.attributes.length_m is not None
     length = f", {found.length_m / 1000:.3f} km" if has_length else ""
     say(f"{len(found.edges)} edges{length}{time}, cost {found.cost:.4f}{unit}")
-    if found.metric == "learned":
+    if found.metric == "learned" and learned.horizon == "infinity":
         simulated = " under a reward learned from simulated routes" if learned.is_simulated else ""
         say(f"log-probability {found.log_probability:.4f}{simulated}")
     for role, snap in (("origin", found.origin_snap), ("destination", found.destination_snap)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -73,6 +73,11 @@ class LearnedModel:
     def ending(self) -> Ending:
         """How routes end under this model."""
         return self.config.planner.ending
+
+    @property
+    def horizon(self) -> int | Literal["infinity"]:
+        """Soft steps of the policy it was trained with."""
+        return self.config.planner.horizon
 
     @property
     def reward(self) -> Floats:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from ..core.config import PlannerConfig
-from ..core.errors import InfeasibleRewardError, UnderflowError
+from ..core.errors import ConfigurationError, InfeasibleRewardError, UnderflowError
 from ..core.types import Floats
 from ..graphs.edge_costs import quantise
 from ..graphs.hierarchy import Hierarchy, Metric, Start, StatePath
@@ -17,6 +17,8 @@ from ..graphs.road_graph import RoadNetwork
 from ..irl.destinations import Ending, destination_key, make_destinations
 from ..irl.factorization import Factorization
 from .route import Route
+
+Horizon: TypeAlias = int | Literal["infinity"]
 
 
 class RoutingModel(Protocol):
@@ -42,6 +44,11 @@ class RoutingModel(Protocol):
         """How routes end, for their probabilities."""
         ...
 
+    @property
+    def horizon(self) -> Horizon:
+        """Soft steps of the policy that the costs were learned for; probabilities are answered for infinity."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class PlainCosts:
@@ -51,6 +58,7 @@ class PlainCosts:
     turn_cost: Floats
     entry_cost: Floats
     ending: Ending = "arrival"
+    horizon: Horizon = "infinity"
 
 
 class NamedCosts:
@@ -64,8 +72,9 @@ class NamedCosts:
         turn_cost: Floats,
         entry_cost: Floats,
         ending: Ending,
+        horizon: Horizon,
     ) -> None:
-        self.name, self.ending = name, ending
+        self.name, self.ending, self.horizon = name, ending, horizon
         self.turn_cost = np.asarray(turn_cost, np.float64)
         self._entry_cost = _checked_entry(network, entry_cost)
         spread = float(np.ptp(self._entry_cost))
@@ -111,6 +120,12 @@ class NamedCosts:
 
     def log_probability(self, route: Route) -> float:
         """See `Route.log_probability`."""
+        if self.horizon != "infinity":
+            raise ConfigurationError(
+                where="log_probability",
+                problem=f"the costs were learned at horizon {self.horizon}, and a single route's probability is "
+                "answered for horizon infinity only; `trodden evaluate` gives the likelihood at the model's own horizon",
+            )
         if len(route.turns) == 0 and (self.ending == "arrival" or len(route.edges) == 0):
             return 0.0
         key = destination_key(self._network.graph, route.edges[-1:], self.ending)

@@ -11,7 +11,7 @@ from ..graphs.hierarchy import Engine, StatePath, build_hierarchy
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.spatial import DEFAULT_SNAP_LIMIT_M, EdgeIndex
 from ..irl.destinations import Ending
-from .metrics import NamedCosts, PlainCosts, RoutingModel
+from .metrics import Horizon, NamedCosts, PlainCosts, RoutingModel
 from .points import Locator, PointLike, Terminal
 from .route import Route
 from .unreachable import explain_unreachable
@@ -64,7 +64,7 @@ class Router:
         self._index: EdgeIndex | None = None
         self._default = metric
         self._metrics: dict[str, NamedCosts] = {}
-        self._put(metric, model.turn_cost, model.entry_cost, model.ending)
+        self._put(metric, model.turn_cost, model.entry_cost, model.ending, model.horizon)
 
     @classmethod
     def from_costs(
@@ -104,7 +104,7 @@ class Router:
         -----
         About 0.1 s on Porto: the hierarchy stays, only its numbers are new.
         """
-        self._put(name, turn_cost, entry_cost, ending or self._metrics[self._default].ending)
+        self._put(name, turn_cost, entry_cost, ending or self._metrics[self._default].ending, "infinity")
 
     def route(
         self, origin: PointLike, destination: PointLike, *, metric: str | None = None, index: int | None = None
@@ -164,8 +164,8 @@ class Router:
     def _route(self, path: StatePath, start: Terminal, end: Terminal, costs: NamedCosts) -> Route:
         return Route(self.network, path, start, end, costs.name, costs.turn_cost, costs.log_probability)
 
-    def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending) -> None:
-        self._metrics[name] = NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending)
+    def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending, horizon: Horizon) -> None:
+        self._metrics[name] = NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending, horizon)
 
     def _costs(self, name: str | None) -> NamedCosts:
         wanted = self._default if name is None else name

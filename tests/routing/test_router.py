@@ -222,6 +222,19 @@ def test_nodes_inside_a_one_way_edge_are_not_passed_backwards():
         assert around.cost == pytest.approx(510.0)
 
 
+def test_a_probability_at_a_finite_horizon_is_not_answered_by_another_model():
+    from trodden.routing.metrics import PlainCosts
+
+    network = strategies.make_grid(2, 2)
+    model = PlainCosts(
+        network, np.full(network.turns.num_turns, 2.0), np.full(network.graph.num_edges, 2.0), horizon=10
+    )
+    route = Router(model).route("node:10", "node:13")
+    assert route.cost > 0
+    with pytest.raises(errors.ConfigurationError, match="horizon 10"):
+        _ = route.log_probability
+
+
 def test_an_underflowing_probability_is_not_a_sure_one():
     """Two ways of equal cost 803: each has probability one half."""
     network = strategies.make_network([0, 1, 1, 2, 3, 4], [1, 2, 3, 4, 4, 5])
