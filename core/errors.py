@@ -16,8 +16,10 @@ class TroddenError(Exception):
     """Base of all errors of this package. Subclasses keep their keyword arguments as attributes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A keyword-only constructor must survive pickling across Ray.
-        return functools.partial(type(self), **self.__dict__), ()
+        # A keyword-only constructor must survive pickling across Ray, and so must notes, which are no argument of it.
+        arguments = {name: value for name, value in vars(self).items() if name != "__notes__"}
+        notes = {"__notes__": self.__notes__} if hasattr(self, "__notes__") else None
+        return functools.partial(type(self), **arguments), (), notes
 
 
 # ---------------------------------------------------------------------------------------------- files and input

@@ -48,7 +48,6 @@ def test_it_survives(kind, with_optional):
         assert vars(twin) == vars(error)
 
 
-@pytest.mark.xfail(strict=True, reason="TroddenError.__reduce__ hands __notes__ to the constructor")
 @pytest.mark.parametrize("kind", ERRORS)
 def test_it_keeps_its_notes(kind):
     error = make(kind, with_optional=True)

@@ -101,7 +101,7 @@ def by_junctions(network, walk, is_full=None):
     """Each edge (but those given in full) by the shortest with its ends that the one before may turn onto, if any."""
     graph, length, path = network.graph, network.edge_length_m(), []
     for step, edge in enumerate(walk):
-        if is_full is not None and is_full[step]:
+        if is_full is not None and is_full[step] and len(naive.edge_nodes(network, edge)) > 2:
             path.append(edge)
             continue
         ends = graph.tail[edge], graph.head[edge]

@@ -276,5 +276,5 @@ def test_too_few_sweeps_is_an_error_not_a_value():
 
 def test_infeasible_errors_cross_processes():
     error = InfeasibleRewardError(radius=1.2, cycle=[4, 5], constant=0.2, ending="stop")
-    rebuild, arguments = error.__reduce__()
+    rebuild, arguments, _ = error.__reduce__()
     assert str(rebuild(*arguments)) == str(error)
