@@ -97,13 +97,13 @@ def _expanded(given: dict[str, Any]) -> dict[str, Any]:
     name = given["preset"]
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset = {name!r} is none of {', '.join(PRESETS)}")
-    settings = dict(PRESETS[name])
+    meaning = PRESETS[name]
     if name == "rhip" and type(rest.get("horizon")) is int and rest["horizon"] >= 1:
-        settings["horizon"] = rest["horizon"]
-    for key, value in settings.items():
+        meaning = {"horizon": rest["horizon"]}
+    for key, value in meaning.items():
         if rest.get(key, value) != value:
             raise ValueError(f"preset = {name!r} means {key} = {value!r}, not {rest[key]!r}")
-    return {**rest, **settings}
+    return {**rest, **meaning}
 
 
 class TrainingConfig(_Section):
