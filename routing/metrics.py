@@ -124,7 +124,7 @@ class NamedCosts:
             raise ConfigurationError(
                 where="log_probability",
                 problem=f"the costs were learned at horizon {self.horizon}, and a single route's probability is "
-                "answered for horizon infinity only; `trodden evaluate` gives the likelihood at the model's own horizon",
+                "answered for horizon infinity only; `trodden evaluate` gives the likelihood at the model's own",
             )
         if len(route.turns) == 0 and (self.ending == "arrival" or len(route.edges) == 0):
             return 0.0
