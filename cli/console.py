@@ -218,10 +218,8 @@ def _describe_fit(model: LearnedModel) -> None:
 def _describe_optimum(summary: dict[str, Any]) -> None:
     by = " and ".join(filter(None, [summary.get("method", ""), summary["solver"]]))
     residual = "decrease still predicted" if summary["log_likelihood"] is None else "KKT residual"
-    say(
-        f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {by}, "
-        f"{residual} {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s"
-    )
+    say(f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {by}")
+    say(f"{residual} {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s")
     if not summary["is_converged"]:
         warn("warning: training stopped before it converged; raise [training] max_iterations")
     if summary["bound_turns"]:

@@ -123,6 +123,7 @@ class Planner:
             else:
                 self._note("factorization", _ONE_LU)
                 return result
+        self._note("sweeps", "value iteration in log space")
         try:
             return self._sweeps.total_value(reward, batch, start=self._start(reward))
         except NotConvergedError as error:
