@@ -35,7 +35,8 @@ def test_the_demo_learns_the_stated_reward_and_beats_the_fastest_route(tmp_path)
     regional = load_model(folder / "model_regions")
     assert len(regional.regions) == 4
     assert regional.summary["num_crossing"] > 0
-    assert f"{regional.summary['num_crossing']}" in done.stdout
+    crossing, total = (regional.summary[name] for name in ("num_crossing", "num_routes"))
+    assert f"{crossing} of {total} trips cross a border" in done.stdout
     route = json.loads((folder / "route.geojson").read_text())
     assert route["features"]
     for name in ("trip.html", "trip.png", "network.png", "evaluation.txt", "train.parquet", "held_out.parquet"):
