@@ -220,10 +220,23 @@ def _describe_optimum(summary: dict[str, Any]) -> None:
     residual = "decrease still predicted" if summary["log_likelihood"] is None else "KKT residual"
     say(f"{summary['iterations']} iterations, {summary['evaluations']} evaluations by {by}")
     say(f"{residual} {summary['kkt_residual']:.1e}, {summary['seconds']:.1f} s")
+    if summary.get("spectral_radius") is not None:
+        say(f"spectral radius {summary['spectral_radius']:.4f}: values exist below 1")
     if not summary["is_converged"]:
-        warn("warning: training stopped before it converged; raise [training] max_iterations")
+        warn(f"warning: training stopped before it converged; {_what_to_do(summary)}")
     if summary["bound_turns"]:
         say(f"{summary['bound_turns']} turns sit at the minimum cost: positivity binds there")
+
+
+def _what_to_do(summary: dict[str, Any]) -> str:
+    if summary.get("is_out_of_iterations", True):
+        return "raise [training] max_iterations"
+    if summary["horizon"] != "infinity":
+        return (
+            "no step lowers the loss further: at a finite horizon it has kinks where best paths change, and this may "
+            "be one; another [training] start would tell"
+        )
+    return "no step lowers the loss further; try another [training] method or start"
 
 
 def _number(value: float | None, form: str) -> str:

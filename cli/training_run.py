@@ -75,7 +75,8 @@ class _Keeper:
             if step.iteration % self._every == 0:
                 save_checkpoint(step.checkpoint, self._path)
             loss, pace = -step.log_likelihood_per_route, step.routes_per_second
-            update(step.iteration, f"loss {loss:.4f}  |g| {step.gradient_norm:.0e}  {pace:,.0f} routes/s")
+            radius = "" if step.spectral_radius is None else f" radius {step.spectral_radius:.3f}"
+            update(step.iteration, f"loss {loss:.4f} |g| {step.gradient_norm:.0e}{radius} {pace:,.0f}/s")
 
         return report
 

@@ -109,7 +109,15 @@ def _expanded(given: dict[str, Any]) -> dict[str, Any]:
 class TrainingConfig(_Section):
     """``[training]``."""
 
+    method: Literal["auto", "newton", "bhhh", "l-bfgs", "adam"] = "auto"
+    """``auto``: Newton's method with the exact Hessian where one LU serves, L-BFGS-B elsewhere, a bundle method at
+    horizon 0. ``bhhh`` preconditions by the outer product of scores, an estimate of the Fisher information."""
+    batch_destinations: int = Field(default=0, ge=0)
+    """With ``adam``: destinations per step, a mini-batch; 0 = all of them."""
+    learning_rate: float = Field(default=0.1, gt=0)
+    """With ``adam``: the first step, in scaled coefficients (where 1 is a nat per typical turn); it falls to 0."""
     max_iterations: int = Field(default=200, gt=0)
+    """Accepted steps; with mini-batches, passes through all routes."""
     gradient_tolerance: float = Field(default=1e-7, gt=0)
     """Largest component of the gradient of the mean log-likelihood, in scaled features, at which training stops."""
     start: dict[str, float] = Field(default_factory=dict)
@@ -117,6 +125,13 @@ class TrainingConfig(_Section):
     checkpoint_every: int = Field(default=5, gt=0)
     """Iterations between checkpoints."""
     seed: int = 0
+    """Draws the mini-batches and their order."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> TrainingConfig:
+        if self.batch_destinations and self.method != "adam":
+            raise ValueError("batch_destinations is for method = 'adam'; others take all destinations at each step")
+        return self
 
 
 class BaselineConfig(_Section):
@@ -139,6 +154,16 @@ class Config(_Section):
     planner: PlannerConfig = PlannerConfig()
     training: TrainingConfig = TrainingConfig()
     baselines: BaselineConfig = BaselineConfig()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Config:
+        needs_lu = self.training.method in ("newton", "bhhh")
+        if needs_lu and (self.planner.horizon != "infinity" or self.planner.solver == "sweeps"):
+            raise ValueError(
+                f"[training] method = {self.training.method!r} needs second derivatives, which horizon infinity has "
+                "by the factorisation alone; choose 'auto', 'l-bfgs' or 'adam'"
+            )
+        return self
 
     def to_toml(self) -> str:
         """The configuration as TOML, every field spelled out."""

@@ -16,11 +16,13 @@ from ..core.folders import read_folder, write_folder
 from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.store import load_network, save_network
+from .evaluations import Evaluation, from_arrays, to_arrays
 from .model import Coefficient, LearnedModel, RegionSummary
 
 MODEL_VERSION = 1
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 _BASELINE = "baseline_"
+_EVALUATION = "evaluation_"
 
 
 def save_model(model: LearnedModel, path: str | Path) -> Path:
@@ -117,12 +119,18 @@ class Checkpoint:
     """float64[F], in the features' own units."""
     iteration: int
     log_likelihood: float
+    run: str
+    """SHA-256 of the routes and the settings that the run's path depends on."""
+    evaluations: tuple[Evaluation, ...]
+    """Every evaluation up to here, from which a resumed run is answered."""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> Path:
     """Write a checkpoint; an earlier one is replaced only once this one is whole."""
-    document = {**vars(checkpoint), "coefficients": None, "names": list(checkpoint.names)}
-    arrays = {"coefficients": checkpoint.coefficients}
+    document = {name: value for name, value in vars(checkpoint).items() if name not in ("coefficients", "evaluations")}
+    document["names"] = list(checkpoint.names)
+    made = to_arrays(checkpoint.evaluations, len(checkpoint.names))
+    arrays = {"coefficients": checkpoint.coefficients, **{_EVALUATION + name: array for name, array in made.items()}}
     return write_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION, document=document, arrays=arrays)
 
 
@@ -130,9 +138,10 @@ def load_checkpoint(path: str | Path, *, network_checksum: str, names: tuple[str
     """Read a checkpoint of a run on this network with these features; a typed error where it is of another."""
     stored = read_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION)
     try:
-        document = {**stored.document, "names": tuple(stored.document["names"])}
-        checkpoint = Checkpoint(**{**document, "coefficients": stored.arrays["coefficients"]})
-    except (KeyError, TypeError) as error:
+        made = {name.removeprefix(_EVALUATION): a for name, a in stored.arrays.items() if name.startswith(_EVALUATION)}
+        arrays = {"coefficients": stored.arrays["coefficients"], "evaluations": from_arrays(made)}
+        checkpoint = Checkpoint(**{**stored.document, **arrays, "names": tuple(stored.document["names"])})
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise _lacks(path, error) from error
     if checkpoint.network_checksum != network_checksum:
         raise WrongNetworkError(

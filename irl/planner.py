@@ -17,7 +17,7 @@ from .best_paths import best_path_values
 from .derivatives import ValueDerivatives, value_derivatives
 from .destinations import Destinations
 from .factorization import Factorization
-from .feasibility import factorise, infeasible_reward
+from .feasibility import factorise, infeasible_reward, spectral_radius
 from .horizons import RecedingHorizon
 from .margin import MarginLoss
 from .trips import Batch, RouteBatch, StepBatch, TripBatch
@@ -149,6 +149,18 @@ class Planner:
         result = value_derivatives(self._factorization(reward), batch, features)
         self._note("factorization", "one LU for all destinations")
         return result
+
+    def spectral_radius(self, reward: Floats) -> float | None:
+        """Of the turn matrix, to some four digits; None at finite horizons. Values exist below 1, or under *arrival*
+        where it is below 1 without the destination's row.
+
+        By the LU that is at hand, a few solves; else by at most 200 products with the matrix, an estimate from below.
+        """
+        if self._config.horizon != "infinity":
+            return None
+        if self._kept is not None and np.array_equal(self._kept[0], reward):
+            return self._kept[1].spectral_radius()
+        return spectral_radius(self._turns, reward, max_steps=200, tolerance=1e-6)[0]
 
     @property
     def _tries_factorization(self) -> bool:

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ from trodden.core.errors import StoredFolderError, TroddenError, WrongNetworkErr
 from trodden.graphs.road_graph import Categories
 from trodden.graphs.store import load_network, save_network
 from trodden.irl.checkpoints import Checkpoint, load_checkpoint, load_model, save_checkpoint, save_model
+from trodden.irl.evaluations import Evaluation
 from trodden.irl.model import Coefficient, RegionSummary
 
 MANIFEST = "manifest.json"
@@ -73,6 +75,12 @@ def assert_same(one, two, name="model"):
     elif dataclasses.is_dataclass(one):
         for field in dataclasses.fields(one):
             assert_same(getattr(one, field.name), getattr(two, field.name), f"{name}.{field.name}")
+    elif isinstance(one, tuple):
+        assert len(one) == len(two), name
+        for place, (left, right) in enumerate(zip(one, two, strict=True)):
+            assert_same(left, right, f"{name}[{place}]")
+    elif isinstance(one, float):
+        assert struct.pack("d", one) == struct.pack("d", two), name
     elif isinstance(one, dict):
         assert one.keys() == two.keys(), name
         for key in one:
@@ -412,7 +420,14 @@ NAMES = ("constant", "is_left")
 
 
 def checkpoint(iteration=7):
-    return Checkpoint("a" * 64, NAMES, np.array([-1.0 / 3.0, 1e-300]), iteration, -12.25)
+    here, none = np.array([-1.0 / 3.0, 1e-300]), np.zeros((0, 0))
+    evaluations = (
+        Evaluation(0, "gradient", here, 0.1, here * 2, none),
+        Evaluation(1, "hessian", here, 0.2, here * 3, np.array([[1.0, 0.5], [0.5, 2.0]])),
+        Evaluation(2, "scores", here, np.nan, here * np.nan, none, "InfeasibleRewardError"),
+        Evaluation(0, "factorised", here, 0.3, here * 4, none),
+    )[: iteration - 3]
+    return Checkpoint("a" * 64, NAMES, here, iteration, -12.25, "b" * 64, evaluations)
 
 
 def test_a_checkpoint_comes_back_whole_and_is_replaced(tmp_path):

@@ -17,11 +17,14 @@ from trodden.core.errors import (
     WrongNetworkError,
 )
 from trodden.graphs.reading import read_roads
+from trodden.irl.checkpoints import load_checkpoint, save_checkpoint
 from trodden.irl.demonstrations import demonstrations_from_edges, read_demonstrations
 from trodden.irl.evaluation import evaluate
+from trodden.irl.feasibility import turn_matrix
 from trodden.irl.features import make_features
 from trodden.irl.likelihood import log_likelihood, route_log_probabilities
 from trodden.irl.planner import Planner
+from trodden.irl.problem import Problem
 from trodden.irl.simulation import simulate
 from trodden.irl.training import fit
 
@@ -108,25 +111,112 @@ def test_routes_and_features_out_of_order_do_not_matter():
         assert two.coefficient(coefficient.name) == pytest.approx(coefficient.value, rel=1e-8)
 
 
-def test_a_resumed_run_reaches_the_same_optimum():
+METHODS = {
+    "newton": {},
+    "bhhh": {"training": {"method": "bhhh"}},
+    "l-bfgs": {"training": {"method": "l-bfgs"}},
+    "adam": {"training": {"method": "adam", "max_iterations": 60}},
+    "mini-batches": {"training": {"method": "adam", "batch_destinations": 3, "max_iterations": 30}},
+    "sweeps": {"planner": {"solver": "sweeps"}},
+    "rhip": {"planner": {"horizon": 3}},
+    "mmp": {"planner": {"horizon": 0}},
+}
+
+
+def recorded(network, routes, config):
+    """(model, the checkpoint of every iteration)."""
+    seen = []
+    model = fit(network, routes, config, progress=lambda step: seen.append(step.checkpoint))
+    return model, seen
+
+
+def same_to_the_byte(one, other):
+    left, right = ({k: v for k, v in m.summary.items() if k != "seconds"} for m in (one, other))
+    assert left == right
+    assert one.coefficients == other.coefficients
+    assert one.turn_cost.tobytes() == other.turn_cost.tobytes()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_byte(method, tmp_path, monkeypatch):
+    """From every checkpoint on disk, for every optimiser; and nothing is evaluated twice."""
     network = toll_grid(5, 5)
     routes = simulate(network, 200, taste=TASTE, seed=4, num_destinations=8)
+    config = parse_config({"reward": {"features": list(TASTE)}, **FAST, **METHODS[method]}, where="test")
+    made = []
+    computed = Problem._computed
+    monkeypatch.setattr(Problem, "_computed", lambda *given: made.append(1) or computed(*given))
+    whole, checkpoints = recorded(network, routes, config)
+    num_evaluations = len(made)
+    assert len(checkpoints) >= 3
+    for one in {0, len(checkpoints) // 2, len(checkpoints) - 1}:
+        path = save_checkpoint(checkpoints[one], tmp_path / "checkpoint")
+        stored = load_checkpoint(path, network_checksum=network.checksum, names=tuple(TASTE))
+        made.clear()
+        later = []
+        model = fit(network, routes, config, resume=stored, progress=lambda step, later=later: later.append(step))
+        same_to_the_byte(whole, model)
+        assert [step.iteration for step in later] == list(range(one + 1, len(checkpoints) + 1))
+        assert len(made) + len(stored.evaluations) == num_evaluations
+
+
+def test_a_run_along_constraints_resumes_to_the_byte_too():
+    """Positivity found on the way, and at a finite horizon steps that were refused for it."""
+    network, features, routes = bonus_problem()
+    refused = 0
+    for horizon in ("infinity", 2):
+        planner = {"planner": {"horizon": horizon}} if horizon == 2 else {}
+        document = {"reward": {"features": list(features.names), "minimum_cost": 1.0}, **FAST, **planner}
+        config = parse_config(document, where="test")
+        whole, checkpoints = recorded(network, routes, config)
+        assert whole.summary["constraint_rounds"] > 0
+        refused += sum(one.is_refused for one in checkpoints[-1].evaluations)
+        for one in checkpoints[::4]:
+            same_to_the_byte(whole, fit(network, routes, config, resume=one))
+    assert refused > 0
+
+
+def test_a_checkpoint_of_other_routes_or_settings_is_refused():
+    network = toll_grid(4, 4)
+    routes = simulate(network, 100, taste=TASTE, seed=4, num_destinations=5)
     config = parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="test")
-    seen = []
+    _, checkpoints = recorded(network, routes, config)
+    with pytest.raises(ConfigurationError, match="other routes or another configuration"):
+        fit(network, routes.take(np.arange(99)), config, resume=checkpoints[0])
+    other = parse_config({"reward": {"features": list(TASTE)}, "planner": {"ending": "stop"}, **FAST}, where="test")
+    with pytest.raises(ConfigurationError, match="other routes or another configuration"):
+        fit(network, routes, other, resume=checkpoints[0])
 
-    def stop_at_three(step):
-        seen.append(step.checkpoint)
-        if step.iteration == 3:
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        fit(network, routes, config, progress=stop_at_three)
-    assert seen[-1].log_likelihood > seen[0].log_likelihood
-    whole, resumed = fit(network, routes, config), fit(network, routes, config, resume=seen[-1])
-    np.testing.assert_allclose(
-        [c.value for c in resumed.coefficients], [c.value for c in whole.coefficients], rtol=1e-9
-    )
-    assert resumed.summary["iterations"] > 3
+def test_a_checkpoint_whose_path_is_left_costs_time_alone(caplog):
+    """Another version of an optimiser may ask for other points: the rest of the record is dropped, aloud."""
+    network = toll_grid(4, 4)
+    routes = simulate(network, 100, taste=TASTE, seed=4, num_destinations=5)
+    config = parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="test")
+    whole, checkpoints = recorded(network, routes, config)
+    last = checkpoints[-1]
+    moved = [dataclasses.replace(e, scaled=e.scaled + 1e-3 * (i > 1)) for i, e in enumerate(last.evaluations)]
+    again = fit(network, routes, config, resume=dataclasses.replace(last, evaluations=tuple(moved)))
+    assert "is not the one of the interrupted run" in caplog.text
+    assert again.coefficients == whole.coefficients
+
+
+def test_progress_watches_the_spectral_radius():
+    network = toll_grid(5, 5)
+    routes = simulate(network, 200, taste=TASTE, seed=4, num_destinations=8)
+    features = make_features(network, tuple(TASTE)).value
+    for planner in ({}, {"solver": "sweeps"}, {"horizon": 3}):
+        steps = []
+        config = parse_config({"reward": {"features": list(TASTE)}, "planner": planner, **FAST}, where="test")
+        model = fit(network, routes, config, progress=steps.append)
+        for step in steps:
+            if "horizon" in planner:
+                assert step.spectral_radius is None
+                continue
+            matrix = turn_matrix(network.turns, features @ step.checkpoint.coefficients).toarray()
+            exact = np.abs(np.linalg.eigvals(matrix)).max()
+            assert step.spectral_radius == pytest.approx(exact, abs=1e-3)
+        assert ("horizon" in planner) == (model.summary["spectral_radius"] is None)
 
 
 def test_every_optimiser_finds_the_same_estimates_and_errors(monkeypatch):
@@ -136,13 +226,24 @@ def test_every_optimiser_finds_the_same_estimates_and_errors(monkeypatch):
     routes = dataclasses.replace(routes, traveller=tuple(str(row % 40) for row in range(400)))
     config = parse_config({"reward": {"features": list(TASTE)}, **FAST}, where="t")
     models = [fit(network, routes, config)]
-    monkeypatch.setattr("trodden.irl.training._SMALLEST_WARM_UP", 10**6)
+    monkeypatch.setattr("trodden.irl.optimisers._SMALLEST_WARM_UP", 10**6)
     models.append(fit(network, routes, config))
-    monkeypatch.setattr("trodden.irl.training._LARGEST_NEWTON", 0)
+    monkeypatch.setattr("trodden.irl.optimisers._LARGEST_NEWTON", 0)
     models.append(fit(network, routes, config))
-    monkeypatch.setattr("trodden.irl.training._Problem.second_order", lambda self, scaled: None)
+    monkeypatch.setattr("trodden.irl.problem.Problem.second_order", lambda self, scaled: None)
     models.append(fit(network, routes, config))
-    assert [one.summary["method"] for one in models] == ["Newton", "Newton", "L-BFGS-B", "L-BFGS-B"]
+    monkeypatch.undo()
+    for training in (
+        {"method": "bhhh"},
+        {"method": "l-bfgs"},
+        {"method": "adam", "learning_rate": 0.2},
+        {"method": "adam", "batch_destinations": 30, "max_iterations": 60},
+    ):
+        document = {"reward": {"features": list(TASTE)}, "training": training, **FAST}
+        models.append(fit(network, routes, parse_config(document, where="t")))
+    names = ["Newton", "Newton", "L-BFGS-B", "L-BFGS-B", "BHHH", "L-BFGS-B", "Adam", "Adam on 5 mini-batches"]
+    assert [one.summary["method"] for one in models] == names
+    assert all(one.summary["is_converged"] for one in models)
     for row in zip(*(one.coefficients for one in models), strict=True):
         for kind in ("value", "standard_error", "robust_standard_error", "clustered_standard_error"):
             numbers = [getattr(one, kind) for one in row]

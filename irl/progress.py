@@ -1,0 +1,81 @@
+"""What a training run tells while it runs: a step for the progress bar, and the checkpoint to resume from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.types import Floats
+from .checkpoints import Checkpoint
+from .problem import Problem
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """What a progress bar shows after an iteration."""
+
+    iteration: int
+    """Accepted steps up to now; with mini-batches, passes through all routes."""
+    max_iterations: int
+    log_likelihood_per_route: float
+    """With mini-batches, the mean over the pass, taken while the coefficients moved."""
+    gradient_norm: float
+    """Largest component of the gradient of the mean log-likelihood in scaled features."""
+    routes_per_second: float
+    """Routes times likelihood evaluations over seconds, since the start."""
+    spectral_radius: float | None
+    """Of the turn matrix at horizon infinity: values cease to exist at 1. None at finite horizons, which need none."""
+    checkpoint: Checkpoint
+
+
+Progress = Callable[[TrainingProgress], None]
+
+
+class Watch:
+    """Optimiser callback: counts, reports, carries the checkpoint. Silent while a resumed run repeats what it did."""
+
+    def __init__(self, problem: Problem, progress: Progress | None, run: str) -> None:
+        self._problem, self._progress, self._run = problem, progress, run
+        self._started = time.perf_counter()
+        self._repeated = 0
+        self.iteration = 0
+
+    def look(self, scaled: Floats) -> None:
+        """For optimisers that tell the point alone: as a rule it is the last one evaluated."""
+        # Evaluated whether or not anybody looks: the history of a run must not depend on it.
+        self(scaled, *self._problem.objective(scaled))
+
+    def __call__(self, scaled: Floats, loss: float, gradient: Floats) -> None:
+        """After every step."""
+        self.iteration += 1
+        if self._problem.history.is_replaying:
+            self._repeated = self._problem.num_evaluations
+            self._started = time.perf_counter()
+            return
+        if self._progress is None:
+            return
+        problem, seconds = self._problem, time.perf_counter() - self._started
+        evaluations = problem.num_evaluations - self._repeated
+        checkpoint = Checkpoint(
+            network_checksum=problem.network.checksum,
+            names=problem.features.names,
+            coefficients=scaled / problem.scale,
+            iteration=self.iteration,
+            log_likelihood=-loss * problem.total_weight,
+            run=self._run,
+            evaluations=problem.history.snapshot(),
+        )
+        self._progress(
+            TrainingProgress(
+                self.iteration,
+                problem.config.training.max_iterations,
+                -loss,
+                float(np.abs(gradient).max(initial=0.0)),
+                evaluations * problem.num_routes / max(seconds, 1e-9),
+                problem.planner.spectral_radius(problem.reward(scaled)),
+                checkpoint,
+            )
+        )
