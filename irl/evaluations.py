@@ -55,6 +55,8 @@ class History:
     def __init__(self, past: Sequence[Evaluation] = ()) -> None:
         self._known = list(past)
         self._used = 0
+        self.num_routes = 0
+        """Routes whose likelihood was asked for, each as often as it was."""
 
     @property
     def is_replaying(self) -> bool:

@@ -148,22 +148,25 @@ class Factorization:
         factors = self._transposed_lu if transposed else self._lu
         return np.ascontiguousarray(factors.solve(np.asfortranarray(right)))
 
-    def spectral_radius(self, *, tolerance: float = 1e-5, max_solves: int = 100) -> float:
-        """Of M, by power iteration on G, whose largest eigenvalue is 1 / (1 - radius): the nearer to 1, the faster.
+    def spectral_radius(
+        self, *, start: Floats | None = None, tolerance: float = 1e-5, max_solves: int = 100
+    ) -> tuple[float, Floats]:
+        """Of M, and its right eigenvector float64[E]: power iteration on G, with largest eigenvalue 1 / (1 - radius).
 
-        One solve per step. An acyclic graph has radius 0, to which the iteration comes like 1 / steps.
+        One solve per step, and the nearer to 1 the fewer steps. ``start`` is an eigenvector of a like reward. An
+        acyclic graph has radius 0, to which the iteration comes like 1 / steps.
         """
-        vector = np.ones((self.turns.num_edges, 1))
+        vector = np.ones(self.turns.num_edges) if start is None else start
         estimate = 1.0
         for _ in range(max_solves):
-            moved = self.solve(vector)
+            moved = self.solve(vector[:, None])[:, 0]
             size = float(moved.max(initial=1.0))
             vector = moved / size
             # What is watched is the distance to 1, 1 / size: it has to settle, not its complement.
             if abs(size - estimate) <= tolerance * size:
-                return 1.0 - 1.0 / size
+                return 1.0 - 1.0 / size, vector
             estimate = size
-        return 1.0 - 1.0 / estimate
+        return 1.0 - 1.0 / estimate, vector
 
     def prepare_transposed(self) -> None:
         """Factorise the transposed system now, before threads would each do it."""

@@ -38,7 +38,12 @@ def factorise_system(system: sparse.csc_matrix) -> SuperLU | None:
 
 
 def spectral_radius(
-    turns: TurnGraph, reward: Floats, *, max_steps: int = 2000, tolerance: float = 1e-9
+    turns: TurnGraph,
+    reward: Floats,
+    *,
+    start: Floats | None = None,
+    max_steps: int = 2000,
+    tolerance: float = 1e-9,
 ) -> tuple[float, Floats]:
     """Largest eigenvalue of M in absolute value, and its right eigenvector float64[E] (>= 0, largest entry 1).
 
@@ -46,7 +51,7 @@ def spectral_radius(
     value is an estimate from below where the iteration budget ends first; `factorise` decides, this explains.
     """
     matrix = turn_matrix(turns, reward)
-    vector = np.ones(turns.num_edges)
+    vector = np.ones(turns.num_edges) if start is None else start
     estimate = 0.0
     for _ in range(max_steps):
         moved = 0.5 * (vector + matrix @ vector)

@@ -163,7 +163,7 @@ def _warm_up(problem: Problem, scaled: Floats, max_iterations: int, watch: Watch
     found = minimise(
         part.second_order, scaled, small_decrement=0.1 / part.total_weight, gradient_tolerance=1e-12, max_iterations=50
     )
-    _log.info("warm-up on %d of the routes: %d evaluations", part.num_routes, part.num_evaluations)
+    _log.info("warm-up on %d of the %d routes", part.num_routes, problem.num_routes)
     near = part.second_order(found.point)
     if not found.is_converged or near is None:
         return scaled

@@ -150,17 +150,22 @@ class Planner:
         self._note("factorization", "one LU for all destinations")
         return result
 
-    def spectral_radius(self, reward: Floats) -> float | None:
-        """Of the turn matrix, to some four digits; None at finite horizons. Values exist below 1, or under *arrival*
-        where it is below 1 without the destination's row.
+    def spectral_radius(self, reward: Floats, *, start: Floats | None = None) -> tuple[float, Floats] | None:
+        """Of the turn matrix, to some four digits, and its eigenvector float64[E]; None at finite horizons.
 
-        By the LU that is at hand, a few solves; else by at most 200 products with the matrix, an estimate from below.
+        Values exist below 1, or under *arrival* where it is below 1 without the destination's row. By the LU that is at
+        hand, a few solves; else by at most 200 products with the matrix, an estimate from below.
+
+        Parameters
+        ----------
+        start
+            The eigenvector of a like reward, float64[E]: it saves most of the steps, and moves the last digits.
         """
         if self._config.horizon != "infinity":
             return None
         if self._kept is not None and np.array_equal(self._kept[0], reward):
-            return self._kept[1].spectral_radius()
-        return spectral_radius(self._turns, reward, max_steps=200, tolerance=1e-6)[0]
+            return self._kept[1].spectral_radius(start=start)
+        return spectral_radius(self._turns, reward, start=start, max_steps=200, tolerance=1e-6)
 
     @property
     def _tries_factorization(self) -> bool:

@@ -61,7 +61,6 @@ class Problem:
         self.scale = np.where(size > 0, size, 1.0)
         """float64[F]: scaled coefficient = coefficient * scale, so that all are of one magnitude."""
         self.history = history if history is not None else History()
-        self.num_evaluations = 0
         self.outside: Floats = np.zeros((0, len(size)))
         """float64[V, F], scaled feature rows whose turns cost nothing at a step that was shortened for it."""
         self._part = part
@@ -173,6 +172,11 @@ class Problem:
         return [self._of_rows(np.isin(column, group), number) for number, group in enumerate(groups, _WARM_UP_PART + 1)]
 
     @property
+    def num_evaluations(self) -> int:
+        """Likelihoods evaluated, in passes through all routes: those of parts add up."""
+        return round(self.history.num_routes / self.num_routes)
+
+    @property
     def num_destinations(self) -> int:
         """Distinct destinations of the routes."""
         return len(self.batch.destinations)
@@ -208,7 +212,7 @@ class Problem:
         if found is None:
             found = self._computed(kind, scaled.copy())
             self.history.add(found)
-        self.num_evaluations += 1
+        self.history.num_routes += self.num_routes
         if found.refusal == NonPositiveCostError.__name__:
             self.outside = np.unique(np.concatenate([self.outside, self.violated(scaled)]), axis=0)
         return found

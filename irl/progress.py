@@ -41,6 +41,7 @@ class Watch:
         self._problem, self._progress, self._run = problem, progress, run
         self._started = time.perf_counter()
         self._repeated = 0
+        self._eigenvector: Floats | None = None
         self.iteration = 0
 
     def look(self, scaled: Floats) -> None:
@@ -52,13 +53,13 @@ class Watch:
         """After every step."""
         self.iteration += 1
         if self._problem.history.is_replaying:
-            self._repeated = self._problem.num_evaluations
+            self._repeated = self._problem.history.num_routes
             self._started = time.perf_counter()
             return
         if self._progress is None:
             return
         problem, seconds = self._problem, time.perf_counter() - self._started
-        evaluations = problem.num_evaluations - self._repeated
+        evaluated = problem.history.num_routes - self._repeated
         checkpoint = Checkpoint(
             network_checksum=problem.network.checksum,
             names=problem.features.names,
@@ -74,8 +75,15 @@ class Watch:
                 problem.config.training.max_iterations,
                 -loss,
                 float(np.abs(gradient).max(initial=0.0)),
-                evaluations * problem.num_routes / max(seconds, 1e-9),
-                problem.planner.spectral_radius(problem.reward(scaled)),
+                evaluated / max(seconds, 1e-9),
+                self._radius(scaled),
                 checkpoint,
             )
         )
+
+    def _radius(self, scaled: Floats) -> float | None:
+        found = self._problem.planner.spectral_radius(self._problem.reward(scaled), start=self._eigenvector)
+        if found is None:
+            return None
+        radius, self._eigenvector = found
+        return radius

@@ -130,14 +130,14 @@ def _history(resume: Checkpoint | None, run: str) -> History:
 
 
 def _provenance(problem: Problem, scaled: Floats) -> dict[str, object]:
-    routes, reward = problem.routes, problem.reward(scaled)
+    routes, radius = problem.routes, problem.planner.spectral_radius(problem.reward(scaled))
     return {
         "num_routes": len(routes),
         "skipped": routes.skipped_by_reason,
         "routes_source": routes.source,
         "network_source": problem.network.report.get("source", ""),
         "solver": problem.solver_at(scaled),
-        "spectral_radius": problem.planner.spectral_radius(reward),
+        "spectral_radius": radius[0] if radius is not None else None,
     }
 
 
