@@ -190,7 +190,11 @@ def parse_config(document: dict[str, Any], *, where: str) -> Config:
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        faults = "; ".join(
-            f"[{'.'.join(str(part) for part in fault['loc'])}] {fault['msg'].lower()}" for fault in error.errors()
-        )
+        faults = "; ".join(_fault(tuple(fault["loc"]), fault["msg"]) for fault in error.errors())
         raise ConfigurationError(where=where, problem=faults) from error
+
+
+def _fault(place: tuple[int | str, ...], message: str) -> str:
+    """One fault as a sentence; one that two sections cause together names them itself."""
+    said = message.removeprefix("Value error, ")
+    return f"[{'.'.join(map(str, place))}] {said[:1].lower() + said[1:]}" if place else said

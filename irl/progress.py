@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import numpy as np
 from ..core.types import Floats
 from .checkpoints import Checkpoint
 from .problem import Problem
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,13 @@ class Watch:
             self._repeated = self._problem.history.num_routes
             self._started = time.perf_counter()
             return
+        is_logged = _log.isEnabledFor(logging.INFO)
+        if self._progress is None and not is_logged:
+            return
+        radius = self._radius(scaled)
+        size = float(np.abs(gradient).max(initial=0.0))
+        shown = "" if radius is None else f", spectral radius {radius:.4f}"
+        _log.info("iteration %d: loss %.6f, gradient %.1e%s", self.iteration, loss, size, shown)
         if self._progress is None:
             return
         problem, seconds = self._problem, time.perf_counter() - self._started
@@ -74,9 +84,9 @@ class Watch:
                 self.iteration,
                 problem.config.training.max_iterations,
                 -loss,
-                float(np.abs(gradient).max(initial=0.0)),
+                size,
                 evaluated / max(seconds, 1e-9),
-                self._radius(scaled),
+                radius,
                 checkpoint,
             )
         )
