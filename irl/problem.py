@@ -66,6 +66,7 @@ class Problem:
         self._part = part
         self._best: tuple[Floats, float] | None = None
         self._seen: tuple[Floats, float, Floats] | None = None
+        self._refused: Floats | None = None
         self._second: dict[Kind, Evaluation] = {}
         self._derivatives: tuple[Floats, ValueDerivatives] | None = None
 
@@ -88,6 +89,7 @@ class Problem:
             return self._seen[1], self._seen[2]
         found = self._evaluated("gradient", scaled)
         if found.is_refused:
+            self._refused = scaled.copy()
             if self._best is None:
                 self._refuse(found)
             point, loss = self._best
@@ -97,6 +99,10 @@ class Problem:
             self._best = (scaled.copy(), found.loss)
         self._seen = (scaled.copy(), found.loss, found.gradient)
         return found.loss, found.gradient
+
+    def was_refused(self, scaled: Floats) -> bool:
+        """Whether `objective` last answered for want of values at this very point."""
+        return self._refused is not None and np.array_equal(self._refused, scaled)
 
     def loss(self, scaled: Floats) -> tuple[float, Floats]:
         """Mean negative log-likelihood and gradient; raises outside the feasible set, as `objective` does at first."""

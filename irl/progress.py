@@ -50,7 +50,9 @@ class Watch:
     def look(self, scaled: Floats) -> None:
         """For optimisers that tell the point alone: as a rule it is the last one evaluated."""
         # Evaluated whether or not anybody looks: the history of a run must not depend on it.
-        self(scaled, *self._problem.objective(scaled))
+        found = self._problem.objective(scaled)
+        if not self._problem.was_refused(scaled):  # SLSQP also tells points at which its line search failed
+            self(scaled, *found)
 
     def __call__(self, scaled: Floats, loss: float, gradient: Floats) -> None:
         """After every step."""
