@@ -52,8 +52,8 @@ def value_derivatives(factors: Factorization, batch: TripBatch, features: Floats
     against finite differences and dense algebra in tests/irl/test_derivatives.py.
     """
     weighted = _weighted_matrices(factors, features)
-    factors.prepare_transposed()
     count, size = len(batch.destinations), features.shape[1]
+    factors.prepare_transposed(count)
     width = int(np.clip(_LARGEST_BLOCK // max((size + 4) * factors.turns.num_edges, 1), 1, _BLOCK))
     spans = [(a, min(a + width, count)) for a in range(0, count, width)]
     parts = factors.map(lambda span: _block(factors, batch.block(*span), weighted), spans)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +25,10 @@ from .trips import TripBatch
 
 _BLOCK = 16
 """Right-hand sides solved at a time: Borlänge's 466 take 0.05 s so, 3-9 s as one C-ordered block."""
+_FEWEST_BLOCKS = 4
+"""So many blocks at least, narrower ones then, for threads to share."""
+_WORTH_FACTORISING = 80
+"""Transposed right-hand sides from which their own LU pays: it costs 75 to 110 times what each then saves."""
 _SMALLEST = 1e-280
 """Below this, exponentials have left the range in which their quotients are exact to float64."""
 _Item = TypeVar("_Item")
@@ -73,6 +76,7 @@ class Factorization:
         if found is None:
             raise infeasible_reward(turns, reward, edge_id=edge_id, ending=ending)
         self._lu = found
+        self._transposed_lu: SuperLU | None = None
         self._reward = reward
         _keep_freed_pages()
 
@@ -123,8 +127,8 @@ class Factorization:
             A trip's exponential is below float64's safe range (its route costs some 640 or more), or is zero because
             its origin cannot reach its destination.
         """
-        spans = [(a, min(a + _BLOCK, len(batch.destinations))) for a in range(0, len(batch.destinations), _BLOCK)]
-        self.prepare_transposed()
+        spans = _spans(len(batch.destinations))
+        self.prepare_transposed(len(batch.destinations))
         parts = self.map(lambda span: self._block_total(batch, *span), spans)
         expected = np.zeros(self.turns.num_turns)
         for _, counts in parts:  # in block order, so that sums do not depend on which thread was first
@@ -143,10 +147,14 @@ class Factorization:
 
     def solve(self, right: Floats, *, transposed: bool = False) -> Floats:
         """``G right`` or ``G' right``, float64[E, D], C-ordered: one triangular solve per column."""
-        # SuperLU wants columns, and every product with M wants rows: both orders are worth a copy. Its own transposed
-        # solve takes twice as long as a plain one, so the transposed system has factors of its own.
-        factors = self._transposed_lu if transposed else self._lu
-        return np.ascontiguousarray(factors.solve(np.asfortranarray(right)))
+        # SuperLU wants columns, and every product with M wants rows: both orders are worth a copy.
+        columns = np.asfortranarray(right)
+        if not transposed:
+            return np.ascontiguousarray(self._lu.solve(columns))
+        # Its own transposed solve takes twice as long as a plain one: see `prepare_transposed`.
+        if self._transposed_lu is None:
+            return np.ascontiguousarray(self._lu.solve(columns, trans="T"))
+        return np.ascontiguousarray(self._transposed_lu.solve(columns))
 
     def spectral_radius(
         self, *, start: Floats | None = None, tolerance: float = 1e-5, max_solves: int = 100
@@ -168,17 +176,14 @@ class Factorization:
             estimate = size
         return 1.0 - 1.0 / estimate, vector
 
-    def prepare_transposed(self) -> None:
-        """Factorise the transposed system now, before threads would each do it."""
-        _ = self._transposed_lu
-
-    @cached_property
-    def _transposed_lu(self) -> SuperLU:
+    def prepare_transposed(self, num_columns: int) -> None:
+        """Factorise the transposed system where so many right-hand sides are worth it, before threads solve with it."""
+        if self._transposed_lu is not None or num_columns < _WORTH_FACTORISING:
+            return
         system = sparse.identity(self.turns.num_edges, format="csc") - turn_matrix(self.turns, self._reward).T
-        factors = factorise_system(sparse.csc_matrix(system))
-        if factors is None:  # the radius is the same, so that only rounding at 1 leads here
+        self._transposed_lu = factorise_system(sparse.csc_matrix(system))
+        if self._transposed_lu is None:  # the radius is the same, so that only rounding at 1 leads here
             raise infeasible_reward(self.turns, self._reward, edge_id=None, ending=self._ending)
-        return factors
 
     def at_origins(self, exponentials: Floats, trips: TripBatch) -> Floats:
         """``z`` at the origin of every pair, float64[P]; `UnderflowError` where one is below float64's safe range."""
@@ -230,5 +235,10 @@ def _keep_freed_pages() -> None:
 
 
 def _blocks(destinations: Destinations) -> list[Destinations]:
-    count = len(destinations)
-    return [destinations.block(a, min(a + _BLOCK, count)) for a in range(0, count, _BLOCK)]
+    return [destinations.block(begin, end) for begin, end in _spans(len(destinations))]
+
+
+def _spans(count: int) -> list[tuple[int, int]]:
+    """Blocks of destinations: their width follows from their number alone, so that sums do not depend on threads."""
+    width = min(_BLOCK, max(1, -(-count // _FEWEST_BLOCKS)))
+    return [(begin, min(begin + width, count)) for begin in range(0, count, width)]

@@ -20,8 +20,9 @@ def factorise(turns: TurnGraph, reward: Floats) -> SuperLU | None:
     """The LU of ``I - M`` eliminated on its diagonal, or None where the spectral radius of M is not below 1.
 
     ``I - M`` is an M-matrix exactly when every pivot of such an elimination is positive, so the pivots decide what the
-    textbook solve hides: it returns garbage without an error for a larger radius. One sparse LU (COLAMD), without
-    padding supernodes (``relax=1``): on Borlänge that leaves a third fewer entries and makes solves 20 % faster.
+    textbook solve hides: it returns garbage without an error for a larger radius. Minimum degree on A'A leaves 27 to
+    40 % fewer entries than COLAMD on grids, and as many on real roads; no padded supernodes (``relax=1``) save another
+    third of them on Borlänge.
     """
     system = sparse.identity(turns.num_edges, format="csc") - turn_matrix(turns, reward).tocsc()
     return factorise_system(system)
@@ -30,7 +31,7 @@ def factorise(turns: TurnGraph, reward: Floats) -> SuperLU | None:
 def factorise_system(system: sparse.csc_matrix) -> SuperLU | None:
     """The LU of a matrix ``I - M`` (or of its transpose, whose radius is the same), or None: see `factorise`."""
     try:
-        factors = splu(system, permc_spec="COLAMD", diag_pivot_thresh=0.0, relax=1)
+        factors = splu(system, permc_spec="MMD_ATA", diag_pivot_thresh=0.0, relax=1)
     except RuntimeError:  # "factor is exactly singular": radius 1
         return None
     on_diagonal = np.array_equal(factors.perm_r, factors.perm_c)
