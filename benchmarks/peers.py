@@ -8,8 +8,8 @@ recursive logit  as published codes do it, written here with SciPy: per destinat
 imitation 1.0.1  `mce_partition_fh` and `mce_occupancy_measures`, one finite-horizon process per destination. It wants
                  dense transitions and as many actions in every state: forbidden ones lead to a state of reward -1000.
                  Its horizon is twice the longest route, and its time proportional to that. Timed on
-                 --imitation-destinations of the destinations, building the process outside the clock, and scaled to all.
-                 Its visits differ from ours by the routes longer than its horizon: the difference is printed.
+                 --imitation-destinations of the destinations, building the process outside the clock,
+                 and scaled to all. Its visits differ from ours by the routes longer than its horizon, as printed.
 
 imitation brings PyTorch along and is in none of our dependency lists: give the Python of an environment that has it.
 

@@ -138,6 +138,15 @@ def test_bad_links(links: str, row: int | None, column: str | None, says: str, t
     check_error(folder(tmp_path, links), "links.csv", row, column, says)
 
 
+@pytest.mark.parametrize("speed", ["nan", "inf", "-50", "0", "fast"])
+def test_bad_speeds(speed: str, tmp_path: Path) -> None:
+    rows = (
+        LINKS.replace(",lanes,", ",maxspeed_kmh,").replace("0.5,2,0.1", f"0.5,{speed},0.1").replace(",1,1,0", ",1,50,0")
+    )
+    says = "is not a number" if speed == "fast" else f"'{speed}' is not a finite number above 0"
+    check_error(folder(tmp_path, rows), "links.csv", 2, "maxspeed_kmh", says)
+
+
 @pytest.mark.parametrize(
     ("turns", "row", "column", "says"),
     [

@@ -30,6 +30,7 @@ from trodden.irl.training import fit
 
 ENDINGS = ("arrival", "stop")
 HORIZONS = (1, 2, 3, 5, 10)
+SOLVERS = (("factorization", "nothing"), ("sweeps", "nothing"), ("sweeps", "best_path"))
 FAST = {"baselines": {"budget": 0}}
 
 
@@ -83,10 +84,16 @@ def test_likelihood_equals_plain_recursion(case, ending, horizon):
     np.testing.assert_allclose(planner.values(reward, key)[:, 0], want, atol=1e-11)
 
 
-@pytest.mark.parametrize(("ending", "horizon"), list(itertools.product(ENDINGS, HORIZONS)))
-def test_gradient_equals_finite_differences(case, ending, horizon):
+SOLVED = [(horizon, {}) for horizon in (0, *HORIZONS)]
+SOLVED += [("infinity", {"solver": solver, "start": start}) for solver, start in SOLVERS]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(("horizon", "settings"), SOLVED)
+def test_gradient_equals_finite_differences(case, ending, horizon, settings):
+    """Every loss, horizon, ending and solver, through the one door that training uses."""
     network, reward, made = case
-    planner = planner_for(network, ending, horizon)
+    planner = planner_for(network, ending, horizon, **settings)
     batch = make_batch(made[ending], PlannerConfig(ending=ending, horizon=horizon))
     _, gradient = log_likelihood(planner, reward, batch)
     numeric = np.zeros_like(reward)
