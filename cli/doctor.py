@@ -30,6 +30,7 @@ _NEEDED_FOR = {
     "jax": "soft values and gradients",
     "matplotlib": "drawings",
     "networkx": "exchange of graphs",
+    "numba": "corridors, for maps that one factorisation cannot hold",
     "numpy": "everything",
     "osmium": "reading OpenStreetMap extracts",
     "osmnx": "place names, exchange with osmnx",

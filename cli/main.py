@@ -128,6 +128,9 @@ def build(
         UTurns, typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere, or never")
     ] = UTurns.dead_ends,
     service: Annotated[bool, typer.Option("--service", help="keep highway=service ways")] = False,
+    tile: Annotated[
+        int, typer.Option(min=1, metavar="K", help="K x K mirrored copies, joined: a large network to test with")
+    ] = 1,
 ) -> None:
     """Read roads and store them for fast loading.
 
@@ -145,6 +148,11 @@ def build(
             include_service=service,
             progress=lambda text: update(0, text),
         )
+        if tile > 1:
+            from ..graphs.tiling import tile_network
+
+            update(0, f"tiling {tile} x {tile}")
+            network = tile_network(network, tile)
     save_network(network, output)
     say(format_report(network))
 

@@ -56,7 +56,10 @@ class PlannerConfig(_Section):
     """At horizon 0: whether an unshared edge counts by its length (travel time, where there is none) or as one."""
     ending: Literal["arrival", "stop"] = "arrival"
     """How a route ends: at the first visit of its last edge, or by choosing to stop on any edge into its last node."""
-    solver: Literal["auto", "factorization", "sweeps"] = "auto"
+    solver: Literal["auto", "factorization", "sweeps", "corridors"] = "auto"
+    """``corridors`` is for maps that one LU cannot hold: each trip in its own neighbourhood, a model of its own."""
+    corridor_tau: float = Field(default=25.0, gt=0)
+    """Width of corridors, in nats: routes that stray further than that from the best one are not considered."""
     tolerance: float = Field(default=1e-10, gt=0)
     max_sweeps: int = Field(default=20_000, gt=0)
     threads: int = Field(default=0, ge=0)
@@ -81,6 +84,8 @@ class PlannerConfig(_Section):
             raise ValueError(f"start = {self.start!r} is for horizon infinity: a finite one ends in the best path")
         if self.horizon != "infinity" and self.solver != "auto":
             raise ValueError(f"solver = {self.solver!r} is for horizon infinity; leave it out")
+        if self.solver != "corridors" and self.corridor_tau != type(self).model_fields["corridor_tau"].default:
+            raise ValueError("corridor_tau is for solver = 'corridors'; leave it out")
         if self.horizon != 0 and not self._has_default_margin:
             raise ValueError("a margin is for horizon 0; leave it out")
         return self
@@ -158,7 +163,7 @@ class Config(_Section):
     @model_validator(mode="after")
     def _agrees(self) -> Config:
         needs_lu = self.training.method in ("newton", "bhhh")
-        if needs_lu and (self.planner.horizon != "infinity" or self.planner.solver == "sweeps"):
+        if needs_lu and (self.planner.horizon != "infinity" or self.planner.solver in ("sweeps", "corridors")):
             raise ValueError(
                 f"[training] method = {self.training.method!r} needs second derivatives, which horizon infinity has "
                 "by the factorisation alone; choose 'auto', 'l-bfgs' or 'adam'"

@@ -45,6 +45,9 @@ def route_log_probabilities(
         return steps.per_route(at_step, at_stop, len(demonstrations))
     turn, row = demonstrations.turns()
     result = np.bincount(row, reward[turn], minlength=len(demonstrations)).astype(np.float64)
+    if planner.uses_corridors:
+        values = planner.trip_values(reward, batch)
+        return np.asarray(result - values[demonstrations.trip_of_route(batch.destinations.ending)])
     keys = demonstrations.pair_keys(batch.destinations.ending)
     size = max(demonstrations.network.graph.num_edges, demonstrations.network.graph.num_nodes) + 1
     order = {int(key): column for column, key in enumerate(batch.destinations.key)}

@@ -23,6 +23,7 @@ from .margin import MarginLoss
 from .trips import Batch, RouteBatch, StepBatch, TripBatch
 
 if TYPE_CHECKING:
+    from .corridors import CorridorSolver
     from .soft_values import Start, SweepSolver
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class Planner:
 
     ``solver="factorization"``: one sparse LU, exact, fastest. ``"sweeps"``: value iteration in JAX, in log space.
     ``"auto"``: the LU first; sweeps where exponentials underflow float64, and under *arrival* where the LU refuses,
-    since that ending needs less than the LU does (M without the destination's row).
+    since that ending needs less than the LU does (M without the destination's row). ``"corridors"``: each trip in its
+    own neighbourhood; a model of its own, taken only where it is asked for.
 
     That is for horizon infinity. A finite one has its own recursion (`RecedingHorizon`), which needs positive costs and
     no spectral radius; horizon 0 has a loss and no values.
@@ -94,8 +96,11 @@ class Planner:
     def values(self, reward: Floats, destinations: Destinations, *, origins: tuple[Ints, Ids] | None = None) -> Floats:
         """Soft reward-to-go at the horizon, float64[E, D]; `InfeasibleRewardError` where it does not exist.
 
-        ``origins``, if given, are the (edge, column) pairs whose values are used: see `Factorization.values`.
+        ``origins``, if given, are the (edge, column) pairs whose values are used: see `Factorization.values`. Corridors
+        have values of trips alone (`trip_values`): a `ValueError` there.
         """
+        if self.uses_corridors:
+            raise ValueError("corridors have no values of a whole map; ask for trip_values")
         if self._config.horizon != "infinity":
             return self.receding.values(reward, destinations)
         if self._tries_factorization:
@@ -113,8 +118,35 @@ class Planner:
         _log.info("%d sweeps from %s", swept.num_sweeps, self._config.start)
         return swept.value
 
+    def trip_values(self, reward: Floats, batch: TripBatch) -> Floats:
+        """V at the origin of every pair of a batch, float64[P], each in its corridor; see `uses_corridors`."""
+        self._note("corridors", f"routes up to {self._config.corridor_tau:g} nats dearer than the best one alone")
+        return self._corridors.values(reward, batch)
+
+    @property
+    def uses_corridors(self) -> bool:
+        """Whether trips are solved one by one, and there are no values of a whole map."""
+        return self._config.solver == "corridors"
+
+    @cached_property
+    def _corridors(self) -> CorridorSolver:
+        # Imported only where it is needed: numba takes half a second.
+        from .corridors import CorridorSolver
+
+        # None is kept: an optimiser wants a function of the reward alone, and a resumed run the same bytes.
+        return CorridorSolver(
+            self._turns,
+            tau=self._config.corridor_tau,
+            tolerance=self._config.tolerance,
+            threads=self._config.threads,
+            edge_id=self._edge_id,
+        )
+
     def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` without a V."""
+        if self.uses_corridors:
+            self._note("corridors", f"routes up to {self._config.corridor_tau:g} nats dearer than the best one alone")
+            return self._corridors.total_value(reward, batch)
         if self._tries_factorization:
             try:
                 result = self._factorization(reward).total_value(batch)
@@ -163,6 +195,8 @@ class Planner:
         """
         if self._config.horizon != "infinity":
             return None
+        if self.uses_corridors and self._turns.num_edges > _LARGEST_FACTORISED:
+            return None  # a corridor has a radius of its own, and the whole map is not looked at in every step
         if self._kept is not None and np.array_equal(self._kept[0], reward):
             return self._kept[1].spectral_radius(start=start)
         return spectral_radius(self._turns, reward, start=start, max_steps=200, tolerance=1e-6)

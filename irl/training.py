@@ -21,7 +21,7 @@ from .feasibility import factorise
 from .features import make_features
 from .model import LearnedModel, entry_costs
 from .optimisers import maximise
-from .problem import Problem
+from .problem import NO_VALUES, Problem
 from .progress import Progress, TrainingProgress, Watch
 
 __all__ = ["Progress", "TrainingProgress", "fit"]
@@ -175,8 +175,19 @@ def _start(problem: Problem, config: Config) -> Floats:
         return np.asarray(base)  # positive costs are all that a finite horizon needs
     for doubling in range(12):
         candidate = base * 2.0**doubling
-        if factorise(problem.turns, problem.features.value @ candidate) is not None:
+        if _has_values(problem, candidate):
             return np.asarray(candidate)
     # The planner knows endings that the LU refuses, or says what to change.
     problem.check(base * 2.0**12 * problem.scale)
     return np.asarray(base * 2.0**12)
+
+
+def _has_values(problem: Problem, coefficients: Floats) -> bool:
+    """Whether values exist: by the LU, or where a map may be too large for one, by trying."""
+    if not problem.planner.uses_corridors:
+        return factorise(problem.turns, problem.features.value @ coefficients) is not None
+    try:
+        problem.check(coefficients * problem.scale)
+    except NO_VALUES:
+        return False
+    return True

@@ -22,6 +22,7 @@ ALLOWED_IMPORTERS = {
     "matplotlib": ("irl/plots.py",),
     "folium": ("irl/trip_map.py",),
     "routingkit_cch": ("graphs/cch_engine.py",),
+    "numba": ("core/compiled.py",),
     "ray": ("distributed/", "cli/"),
     "jax": ("irl/",),
     "jaxlib": ("irl/",),

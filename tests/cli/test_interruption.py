@@ -48,6 +48,8 @@ def interrupt(folder: Path, output: str, number: signal.Signals) -> tuple[int, s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background of a shell, SIGINT is ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     checkpoint = folder / f"{output}.checkpoint"
     deadline = time.monotonic() + 60

@@ -1,0 +1,140 @@
+"""What a trip costs in a corridor, and how far its value is from that of the whole map.
+
+Porto's roads, two rewards: an easy one, and the same with the constant lowered until the spectral radius of the full
+map is 0.95 ("hard_"). Trips are *simulated*: pairs of edges drawn at random whose shortest path has 3 to 10 km, and,
+long ones, 15 km or more, each to a destination of its own. Reference: one LU of the whole map.
+
+Per trip and thread: `fresh_ms` finds the corridor and solves it for the value and the expected counts; `kept_ms` solves
+it in the corridor of an earlier reward, after a change of every coefficient by up to 2 %. Both are seconds of one call
+for all trips over their number, checks of the costs and adding up the counts included; medians of --repeat.
+`max_nll_error` is the largest |V - V of the whole map| over the trips, `kept_max_nll_error` the same in kept corridors;
+`gradient_error` the largest difference of the summed expected counts, relative to the largest count.
+`bytes_per_corridor` is what a kept corridor takes. `error_estimate` is what the monitor says of the largest error. For
+each reward the figures are those of the smallest tau that meets 1e-6, or of the largest one tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from trodden import read_roads
+from trodden.cli.console import out, text_table
+from trodden.graphs.road_graph import RoadNetwork
+from trodden.graphs.shortest_paths import costs_from
+from trodden.irl.corridors import CorridorSolver
+from trodden.irl.destinations import make_destinations
+from trodden.irl.factorization import Factorization
+from trodden.irl.features import make_features
+from trodden.irl.trips import TripBatch
+
+FEATURES = ("travel_time_min", "is_left", "constant")
+TASTE = np.array([-1.0, -0.3, -1.3])
+HARD_RADIUS = 0.95
+CHANGE = np.array([0.98, 1.02, 0.985])
+"""What the coefficients are multiplied with between two steps."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=default, help="the folder that holds osm/porto.osm.pbf")
+    parser.add_argument("--trips", type=int, default=1024)
+    parser.add_argument("--long-trips", type=int, default=96)
+    parser.add_argument("--taus", type=float, nargs="+", default=[20.0, 25.0, 30.0])
+    parser.add_argument("--repeat", type=int, default=3)
+    arguments = parser.parse_args()
+    network = read_roads(arguments.data / "osm" / "porto.osm.pbf")
+    features = make_features(network, FEATURES).value
+    easy = features @ TASTE
+    shift = np.log(HARD_RADIUS / Factorization(network.turns, easy).spectral_radius(tolerance=1e-9)[0])
+    trips = _trips(network, arguments.trips, 3.0, 10.0)
+    longer = _trips(network, arguments.long_trips, 15.0, 40.0)
+    figures: dict[str, Any] = {"edges": network.graph.num_edges, "trips": len(trips.origin)}
+    rows = []
+    for prefix, constant in (("", 0.0), ("hard_", shift)):
+        taste = TASTE + np.array([0.0, 0.0, constant])
+        for tau in arguments.taus:
+            found = _measure(network, features, taste, trips, longer, tau, arguments.repeat)
+            rows.append([prefix.rstrip("_") or "easy", f"{tau:g}", *(f"{value:.3g}" for value in found.values())])
+            is_enough = found["max_nll_error"] <= 1e-6
+            if is_enough or tau == arguments.taus[-1]:
+                figures |= {f"{prefix}tau": tau} | {prefix + name: value for name, value in found.items()}
+                break
+    out.print(text_table(["reward", "tau", *found], rows), markup=False)
+    print(json.dumps(figures))
+
+
+def _trips(network: RoadNetwork, count: int, least_km: float, most_km: float) -> TripBatch:
+    """Trips whose shortest path has the wanted length, each to an edge of its own."""
+    random, turns = np.random.default_rng(int(most_km)), network.turns
+    length = network.edge_length_m()[turns.to_edge] / 1000.0
+    main = np.flatnonzero(turns.is_main)
+    pairs: dict[int, int] = {}
+    while len(pairs) < count:
+        start = random.choice(main)
+        (cost,) = costs_from(turns, length, np.array([start]), limit=most_km)
+        ends = np.flatnonzero(np.isfinite(cost) & (cost >= least_km) & turns.is_main)
+        if len(ends) >= 16:
+            pairs |= {int(end): int(start) for end in random.choice(ends, 16, replace=False)}
+    goals = np.array(list(pairs)[:count], np.int32)
+    origins = np.array([pairs[int(goal)] for goal in goals], np.int32)
+    keys = make_destinations(network.graph, goals, "arrival")
+    return TripBatch(keys, np.arange(count + 1), origins, np.ones(count), np.zeros(turns.num_turns))
+
+
+def _measure(
+    network: RoadNetwork,
+    features: np.ndarray,
+    taste: np.ndarray,
+    trips: TripBatch,
+    longer: TripBatch,
+    tau: float,
+    repeat: int,
+) -> dict[str, float]:
+    reward, later = features @ taste, features @ (taste * CHANGE)
+    full = Factorization(network.turns, reward)
+    exact = full.values(trips.destinations, origins=(trips.origin, trips.column))[trips.origin, trips.column]
+    _, counts = full.total_value(trips)
+    moved = Factorization(network.turns, later).values(trips.destinations, origins=(trips.origin, trips.column))
+    solver = CorridorSolver(network.turns, tau=tau, threads=1)
+    errors = np.abs(solver.values(reward, trips) - exact)
+    seconds: dict[str, list[float]] = {"fresh": [], "kept": [], "long": []}
+    for _ in range(repeat):
+        keeper = CorridorSolver(network.turns, tau=tau, threads=1, keep_bytes=1 << 33)
+        for name, one, batch in (("fresh", reward, trips), ("kept", later, trips), ("long", reward, longer)):
+            started = time.perf_counter()
+            _, expected = keeper.total_value(one, batch)
+            seconds[name].append((time.perf_counter() - started) / len(batch.origin))
+            if name == "fresh":
+                first, found = keeper.report, expected
+            if name == "kept":
+                second = keeper.report
+    watched = CorridorSolver(network.turns, tau=tau, threads=1, monitor=True)
+    watched.values(reward, trips)
+    keeper = CorridorSolver(network.turns, tau=tau, threads=1, keep_bytes=1 << 33)
+    keeper.values(reward, trips)
+    kept_errors = np.abs(keeper.values(later, trips) - moved[trips.origin, trips.column])
+    return {
+        "max_nll_error": float(errors.max()),
+        "median_nll_error": float(np.median(errors)),
+        "kept_max_nll_error": float(kept_errors.max()),
+        "gradient_error": float(np.abs(found - counts).max() / counts.max()),
+        "fresh_ms": 1000 * statistics.median(seconds["fresh"]),
+        "kept_ms": 1000 * statistics.median(seconds["kept"]),
+        "share_kept": second.num_kept / second.num_trips,
+        "long_trip_ms": 1000 * statistics.median(seconds["long"]),
+        "bytes_per_corridor": first.kept_bytes / first.num_trips,
+        "states": first.num_states / first.num_trips,
+        "share_by_lu": first.num_by_lu / first.num_trips,
+        "error_estimate": watched.report.error_estimate,
+    }
+
+
+if __name__ == "__main__":
+    main()

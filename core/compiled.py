@@ -1,0 +1,24 @@
+"""Loops that numba compiles: the one door to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numba
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def kernel(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function over arrays and numbers, compiled at its first call, that releases the GIL.
+
+    The machine code is cached beside the module, with the bytecode and to be trusted like it, or in the user's cache
+    folder where that is read-only; where neither can be written, every process compiles anew (some seconds).
+    """
+    try:
+        compiled: Callable[_P, _R] = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder for the cache
+        compiled = numba.njit(nogil=True)(function)
+    return compiled

@@ -1,0 +1,219 @@
+"""Values and expected visits inside corridors, on reduced costs, by Gauss-Seidel in the order of the search.
+
+With a potential p near the cost to go, ``z(s) = exp(V(s) + p(s))`` solves ``z = 1[goal] exp(p) + W z`` with weights
+``W[s, s'] = exp(-(c + p(s') - p(s)))`` of about 1 at most, so that nothing underflows. States stand by rising p: a
+sweep in that order follows the routes from their end, and needs few repetitions, however long the routes are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.compiled import kernel
+
+_Array = Any
+"""A numpy array inside a kernel; shapes stand in the docstrings."""
+
+
+@kernel
+def weigh(cost: _Array, potential: _Array, first: _Array, head: _Array, out: _Array) -> None:
+    """Reduced weights of one trip's turns, float64[K]; ``first`` int64[S+1] counts from the trip's first turn."""
+    for s in range(len(potential)):
+        for k in range(first[s], first[s + 1]):
+            out[k] = np.exp(-(cost[k] + potential[head[k]] - potential[s]))
+
+
+@kernel
+def solve_values(
+    weight: _Array,
+    first: _Array,
+    head: _Array,
+    ends: _Array,
+    is_fixed: bool,
+    is_in: _Array,
+    z: _Array,
+    tolerance: float,
+    max_sweeps: int,
+) -> tuple[float, int]:
+    """Gauss-Seidel pull until the estimated relative error is within the tolerance: (that estimate, sweeps).
+
+    ``ends`` float64[G], the reward of ending on each goal, the first states; ``is_fixed`` holds them there. ``is_in``
+    bool[S] leaves states out. ``z`` float64[S] is where to start, and the answer. The error still to go is estimated
+    from the last change and its rate; infinite where the change does not shrink.
+    """
+    before, error = np.inf, np.inf
+    num_goals = len(ends)
+    for sweep in range(max_sweeps):
+        change = 0.0
+        for s in range(len(z)):
+            if not is_in[s]:
+                z[s] = 0.0
+                continue
+            total = ends[s] if s < num_goals else 0.0
+            if not (is_fixed and s < num_goals):
+                for k in range(first[s], first[s + 1]):
+                    total += weight[k] * z[head[k]]
+            if total > 0.0:
+                change = max(change, abs(total - z[s]) / total)
+            z[s] = total
+        if change == 0.0:
+            return 0.0, sweep + 1
+        if not change < np.inf:
+            return np.inf, sweep + 1
+        rate = change / before if before < np.inf else 1.0
+        error = change * max(rate / (1.0 - rate), 1.0) if rate < 1.0 else np.inf
+        # Below rounding the change no longer shrinks.
+        if error <= tolerance or (sweep > 2 and change < 1e-15):
+            return max(error, 0.0) if error <= tolerance else change, sweep + 1
+        before = change
+    return error, max_sweeps
+
+
+@kernel
+def solve_counts(
+    weight: _Array,
+    first: _Array,
+    head: _Array,
+    num_fixed: int,
+    z: _Array,
+    origin: int,
+    count: _Array,
+    tolerance: float,
+    max_sweeps: int,
+) -> tuple[float, int]:
+    """Expected count of every turn, float64[K], of one route from ``origin``: (mass still under way, sweeps).
+
+    Residual push under the policy ``W z' / z``, from the far end of the order to the goals, the reverse of the values'.
+    """
+    residual, visits = np.zeros(len(z)), np.zeros(len(z))
+    residual[origin] = 1.0
+    before, error, sweeps = np.inf, np.inf, 0
+    while sweeps < max_sweeps:
+        sweeps += 1
+        for s in range(len(z) - 1, -1, -1):
+            mass = residual[s]
+            if mass == 0.0:
+                continue
+            residual[s] = 0.0
+            visits[s] += mass
+            if s < num_fixed or z[s] == 0.0:
+                continue
+            mass /= z[s]
+            for k in range(first[s], first[s + 1]):
+                residual[head[k]] += mass * weight[k] * z[head[k]]
+        left = residual.sum()
+        rate = left / before if before < np.inf else 1.0
+        error = 0.0 if left == 0.0 else (left * max(rate / (1.0 - rate), 1.0) if rate < 1.0 else np.inf)
+        if error <= tolerance:
+            break
+        before = left
+    for s in range(num_fixed, len(z)):
+        share = visits[s] / z[s] if z[s] > 0.0 else 0.0
+        for k in range(first[s], first[s + 1]):
+            count[k] = share * weight[k] * z[head[k]]
+    return error, sweeps
+
+
+@kernel
+def least_margin(
+    turn_cost: _Array,
+    ratio: float,
+    tau: float,
+    best_cost: _Array,
+    first_state: _Array,
+    first_turn: _Array,
+    turn: _Array,
+    head: _Array,
+    origin: _Array,
+    num_goals: _Array,
+    enough: float,
+) -> float:
+    """Least ``ratio (D_old + tau) - D_new`` over the trips of a block, or of those up to the first below ``enough``.
+
+    D_new, the best path inside under the new costs, by min-plus sweeps in the order of the states.
+    """
+    least = np.inf
+    for n in range(len(best_cost)):
+        low, high = first_state[n], first_state[n + 1]
+        distance = np.full(high - low, np.inf)
+        distance[: num_goals[n]] = 0.0
+        moved = True
+        while moved:
+            moved = False
+            for s in range(num_goals[n], high - low):
+                found = distance[s]
+                for k in range(first_turn[low + s], first_turn[low + s + 1]):
+                    found = min(found, turn_cost[turn[k]] + distance[head[k]])
+                if found < distance[s]:
+                    distance[s] = found
+                    moved = True
+        least = min(least, ratio * (best_cost[n] + tau) - distance[origin[n]])
+        if least < enough:
+            break
+    return float(least)
+
+
+@kernel
+def solve_block(
+    turn_cost: _Array,
+    ended: _Array,
+    first_state: _Array,
+    potential: _Array,
+    detour: _Array,
+    first_turn: _Array,
+    turn: _Array,
+    head: _Array,
+    origin: _Array,
+    num_goals: _Array,
+    is_absorbing: bool,
+    inner_tau: float,
+    tolerance: float,
+    max_sweeps: int,
+    with_counts: bool,
+) -> tuple[_Array, ...]:
+    """Solve every trip of a block of corridors.
+
+    Returns
+    -------
+    (value float64[N] at the origins, all_values float64[S], counts float64[K], error float64[N], inner float64[N],
+    sweeps int32[N, 2])
+        ``error`` estimates the distance of value and counts to the fixed point; ``inner`` is the value with the states
+        whose detour is within ``inner_tau`` alone, NaN where that is negative.
+    """
+    trips = len(ended)
+    value, error, inner = np.full(trips, -np.inf), np.zeros(trips), np.full(trips, np.nan)
+    values, counts = np.empty(len(potential)), np.zeros(len(turn))
+    sweeps = np.zeros((trips, 2), np.int32)
+    for n in range(trips):
+        low, high = first_state[n], first_state[n + 1]
+        if high == low:
+            continue
+        begin, end = first_turn[low], first_turn[high]
+        first = first_turn[low : high + 1] - begin
+        cost = np.empty(end - begin)
+        for k in range(end - begin):
+            cost[k] = turn_cost[turn[begin + k]]
+        own, heads, weight = potential[low:high], head[begin:end], np.empty(end - begin)
+        weigh(cost, own, first, heads, weight)
+        ends = np.exp(own[: num_goals[n]])
+        z, is_in = np.ones(high - low), np.ones(high - low, np.bool_)
+        error[n], sweeps[n, 0] = solve_values(weight, first, heads, ends, is_absorbing, is_in, z, tolerance, max_sweeps)
+        at = origin[n]
+        value[n] = np.log(z[at]) - own[at]
+        for s in range(high - low):
+            values[low + s] = np.log(z[s]) - own[s] if z[s] > 0.0 else -np.inf
+        if with_counts and error[n] < np.inf:
+            fixed = num_goals[n] if is_absorbing else 0
+            gap, sweeps[n, 1] = solve_counts(
+                weight, first, heads, fixed, z, at, counts[begin:end], tolerance, max_sweeps
+            )
+            error[n] = max(error[n], gap)
+        if inner_tau >= 0.0:
+            smaller = z.copy()
+            for s in range(high - low):
+                is_in[s] = detour[low + s] <= inner_tau
+            solve_values(weight, first, heads, ends, is_absorbing, is_in, smaller, tolerance, max_sweeps)
+            inner[n] = np.log(smaller[at]) - own[at]
+    return value, values, counts, error, inner, sweeps

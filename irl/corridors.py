@@ -1,0 +1,353 @@
+"""Values and expected counts in corridors: the cost of a trip follows the trip, not the map.
+
+The routes considered are those that never stray so far that the best route through a state is more than tau dearer than
+the best route at all (`trodden.graphs.corridor_search`). That is a model of its own, well defined wherever its own
+spectral radius is below 1, and it comes to the full one as tau grows, where that exists: docs/corridors.md.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import SuperLU
+
+from ..core.errors import UnreachableError
+from ..core.types import Floats, Ids, Ints
+from ..graphs.corridor_search import (
+    FOUND,
+    TOO_LARGE,
+    Corridors,
+    Workspace,
+    find_corridors,
+    make_search_graph,
+)
+from ..graphs.shortest_paths import check_costs
+from ..graphs.turns import TurnGraph
+from .corridor_kernels import least_margin, solve_block
+from .feasibility import factorise_system, infeasible_reward
+from .trips import TripBatch
+
+_BLOCK = 32
+"""Trips that one call of the kernels takes: fixed, so that sums do not depend on the number of threads."""
+_SAFE_MARGIN = 17.0
+"""Nats by which what lies outside a kept corridor has to be dearer than its best route: exp(-17) is 4e-8."""
+_MONITOR_STEP = 4.0
+
+
+@dataclass
+class CorridorReport:
+    """What the last solve did."""
+
+    num_trips: int = 0
+    num_states: int = 0
+    """Over all corridors."""
+    num_kept: int = 0
+    """Trips solved in the corridor of an earlier reward, without a search."""
+    num_by_lu: int = 0
+    """Trips whose sweeps did not converge within the cap: a sign of a radius near 1."""
+    kept_bytes: int = 0
+    """Memory of the corridors that are kept."""
+    error_estimate: float = float("nan")
+    """Largest ``|V(tau) - V(tau - 4)| / 30``, where asked for: a monitor, blind to what lies beyond tau."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A block's corridors and the reward that they were found under."""
+
+    corridors: Corridors
+    found_cost: Floats
+    """float64[T], shared by all blocks found at once."""
+    values: Floats
+    """float64[S], of the last solve: minus them are the next potential."""
+    uses: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """A block's answer."""
+
+    value: Floats
+    """float64[N], at the origins."""
+    turn: Ints
+    count: Floats
+    """Expected counts, weighted, one entry per turn and trip."""
+    inner: Floats
+    """float64[N], values with tau - 4; NaN where not asked for."""
+    num_states: int
+    num_by_lu: int
+    was_kept: bool
+
+
+class CorridorSolver:
+    """Soft values and expected counts of trips, each solved in its own corridor, certified or a typed error.
+
+    Parameters
+    ----------
+    tau
+        Width of the corridors in nats. The error falls about like exp(-tau): 25 keeps it below 1e-6 per route on costs
+        of spectral radius 0.95.
+    tolerance
+        Largest estimated error of a value and of a count.
+    max_sweeps
+        After so many, a sparse LU of the corridor decides.
+    max_settled
+        States that one search may settle at either end; an unreachable destination would have it walk the whole map.
+    keep_bytes
+        Memory for corridors that are kept from one reward to the next, shared evenly by the trips; 0 keeps none. A kept
+        corridor needs no search.
+    refresh_every
+        A kept corridor is found anew after so many solves at the latest.
+    monitor
+        Also solve with tau - 4, for `CorridorReport.error_estimate`: some 10 % more time.
+    edge_id
+        int64[E], only to name edges in errors.
+    """
+
+    def __init__(
+        self,
+        turns: TurnGraph,
+        *,
+        tau: float = 25.0,
+        tolerance: float = 1e-9,
+        max_sweeps: int = 300,
+        max_settled: int = 2_000_000,
+        threads: int = 0,
+        keep_bytes: int = 0,
+        refresh_every: int = 10,
+        monitor: bool = False,
+        edge_id: Ids | None = None,
+    ) -> None:
+        self._turns, self._tau, self._tolerance, self._max_sweeps = turns, tau, tolerance, max_sweeps
+        self._max_settled, self._keep_bytes, self._refresh_every = max_settled, keep_bytes, refresh_every
+        self._monitor, self._edge_id = monitor, edge_id
+        self._graph = make_search_graph(turns)
+        self._threads = threads or min(os.cpu_count() or 1, 8)
+        self._workspaces: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
+        self._batch: TripBatch | None = None
+        self._kept: dict[int, _Kept] = {}
+        self.report = CorridorReport()
+
+    def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
+        """``sum_n w_n V(origin_n)`` and its gradient in the reward, the expected counts float64[T].
+
+        Raises
+        ------
+        NonPositiveCostError
+            A turn costs nothing or less.
+        UnreachableError
+            A trip's destination cannot be reached, or not within the cap on settled states.
+        InfeasibleRewardError
+            A corridor has a spectral radius of 1 or more.
+
+        Notes
+        -----
+        O(states near the trip) per trip, and O(T) per call for the checks on the costs and the counts.
+        """
+        parts = self._solve(reward, batch, with_counts=True)
+        expected = np.zeros(self._turns.num_turns)
+        total = 0.0
+        for begin, part in zip(range(0, len(batch.origin), _BLOCK), parts, strict=True):  # in the order of the trips
+            total += float(batch.weight[begin : begin + _BLOCK] @ part.value)
+            np.add.at(expected, part.turn, part.count)
+        return total, expected
+
+    def values(self, reward: Floats, batch: TripBatch) -> Floats:
+        """V at the origin of every pair of a batch, float64[P]; errors as for `total_value`."""
+        parts = self._solve(reward, batch, with_counts=False)
+        return np.concatenate([part.value for part in parts]) if parts else np.zeros(0)
+
+    def corridors(self, reward: Floats, batch: TripBatch) -> Corridors:
+        """The corridors of a batch's pairs, to look at; errors as for `total_value`."""
+        return self._found(check_costs(self._turns, -reward, self._edge_id), batch)
+
+    def _solve(self, reward: Floats, batch: TripBatch, *, with_counts: bool) -> list[_Solved]:
+        cost = check_costs(self._turns, -reward, self._edge_id)
+        if self._batch is not batch:
+            self._batch, self._kept = batch, {}
+        # Over the whole map: what lies outside a corridor has become cheaper by this factor at most.
+        known = {id(one.found_cost): one.found_cost for one in self._kept.values()}
+        ratio = {key: float((cost / old).min(initial=np.inf)) for key, old in known.items()}
+
+        def task(begin: int) -> _Solved:
+            return self._solve_block(cost, batch, begin, ratio, with_counts=with_counts)
+
+        begins = range(0, len(batch.origin), _BLOCK)
+        if self._threads == 1:
+            parts = [task(begin) for begin in begins]
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                parts = list(pool.map(task, begins))
+        self.report = self._report(parts)
+        return parts
+
+    def _solve_block(
+        self, cost: Floats, batch: TripBatch, begin: int, ratio: dict[int, float], *, with_counts: bool
+    ) -> _Solved:
+        trips = _pairs(batch, begin, min(begin + _BLOCK, len(batch.origin)))
+        kept = self._kept.get(begin)
+        is_usable = kept is not None and _is_usable(kept, cost, ratio[id(kept.found_cost)], self._refresh_every)
+        if kept is not None and is_usable:
+            corridors, potential = kept.corridors, -kept.values
+        else:
+            corridors = self._found(cost, trips)
+            potential = corridors.cost_to_go
+        inner_tau = self._tau - _MONITOR_STEP if self._monitor and not is_usable else -1.0
+        ending = batch.destinations.ending
+        value, values, counts, error, inner, _ = solve_block(
+            cost,
+            corridors.ended,
+            corridors.first_state,
+            potential,
+            corridors.detour,
+            corridors.first_turn,
+            corridors.turn,
+            corridors.head,
+            corridors.origin,
+            corridors.num_goals,
+            ending == "arrival",
+            inner_tau,
+            self._tolerance,
+            self._max_sweeps,
+            with_counts,
+        )
+        hard = np.flatnonzero(~(error <= self._tolerance))
+        for trip in hard.tolist():
+            low, high = corridors.first_state[trip : trip + 2]
+            found, visits = self._by_lu(cost, corridors, potential, trip, is_absorbing=ending == "arrival")
+            values[low:high] = found
+            value[trip] = found[corridors.origin[trip]]
+            counts[corridors.first_turn[low] : corridors.first_turn[high]] = visits
+        self._keep(begin, kept if is_usable else None, corridors, cost, values)
+        of_trip = np.diff(corridors.first_turn[corridors.first_state])
+        count = counts * np.repeat(trips.weight, of_trip)
+        return _Solved(
+            value, corridors.turn, count, inner, len(corridors.state), len(hard), kept is not None and is_usable
+        )
+
+    def _keep(self, begin: int, kept: _Kept | None, corridors: Corridors, cost: Floats, values: Floats) -> None:
+        """Remember a block for the next reward, as far as the memory stated for that goes."""
+        if kept is not None:
+            self._kept[begin] = _Kept(corridors, kept.found_cost, values, kept.uses + 1)
+            return
+        self._kept.pop(begin, None)
+        # Blocks of one width: which of them are kept must not depend on which thread was first.
+        share = self._keep_bytes * min(_BLOCK / max(len(self._batch.origin) if self._batch else 1, 1), 1.0)
+        if corridors.num_bytes + values.nbytes <= share:
+            self._kept[begin] = _Kept(corridors, cost, values, 0)
+
+    def _found(self, cost: Floats, trips: TripBatch) -> Corridors:
+        destinations = trips.destinations
+        goals = [destinations.goals(column) for column in trips.column.tolist()]
+        first = np.concatenate([[0], np.cumsum([len(one) for one in goals])]).astype(np.int64)
+        try:
+            workspace = self._workspaces.get_nowait()
+        except queue.Empty:
+            workspace = Workspace(self._turns.num_edges, self._max_settled)
+        found = find_corridors(
+            self._graph,
+            cost,
+            trips.origin,
+            first,
+            np.concatenate(goals) if goals else np.zeros(0, np.int32),
+            self._tau,
+            workspace,
+            is_absorbing=destinations.ending == "arrival",
+        )
+        self._workspaces.put(workspace)
+        failed = np.flatnonzero(found.ended != FOUND)
+        if len(failed):
+            raise self._unreachable(trips, int(failed[0]), is_cut_short=found.ended[failed[0]] == TOO_LARGE)
+        return found
+
+    def _unreachable(self, trips: TripBatch, trip: int, *, is_cut_short: bool) -> UnreachableError:
+        destinations, column = trips.destinations, int(trips.column[trip])
+        is_arrival = destinations.ending == "arrival"
+        key, origin = int(destinations.key[column]), int(trips.origin[trip])
+        named = self._edge_id if self._edge_id is not None else np.arange(self._turns.num_edges)
+        cause = "no sequence of permitted turns joins them"
+        if is_cut_short:
+            cause = f"the search settled {self._max_settled} states around one of them"
+        return UnreachableError(
+            index=None,
+            origin=f"edge {named[origin]}",
+            destination=f"edge {named[key]}" if is_arrival else f"node position {key}",
+            cause=cause,
+            nearest="Leave this trip out" + (", or raise the cap on settled states" if is_cut_short else ""),
+        )
+
+    def _by_lu(
+        self, cost: Floats, corridors: Corridors, potential: Floats, trip: int, *, is_absorbing: bool
+    ) -> tuple[Floats, Floats]:
+        """(values float64[S], expected counts float64[K]) of one trip by a sparse LU of its reduced system."""
+        low, high = corridors.first_state[trip : trip + 2]
+        first = corridors.first_turn[low : high + 1] - corridors.first_turn[low]
+        span = slice(corridors.first_turn[low], corridors.first_turn[high])
+        head, own = corridors.head[span], potential[low:high]
+        tail = np.repeat(np.arange(high - low), np.diff(first))
+        weight = np.exp(-(cost[corridors.turn[span]] + own[head] - own[tail]))
+        matrix = sparse.csr_matrix((weight, head, first), shape=(high - low,) * 2)
+        factors: SuperLU | None = factorise_system(sparse.csc_matrix(sparse.identity(high - low) - matrix))
+        if factors is None:
+            raise infeasible_reward(
+                self._turns, -cost, edge_id=self._edge_id, ending="arrival" if is_absorbing else "stop"
+            )
+        goals = corridors.num_goals[trip]
+        ends = np.where(np.arange(high - low) < goals, np.exp(own), 0.0)
+        z = factors.solve(ends)
+        start = np.zeros(high - low)
+        start[corridors.origin[trip]] = 1.0 / z[corridors.origin[trip]]
+        # The adjoint of z: visits times 1 / z.
+        share = factors.solve(start, trans="T")
+        with np.errstate(divide="ignore"):
+            return np.log(np.maximum(z, 0.0)) - own, share[tail] * weight * z[head]
+
+    def _report(self, parts: list[_Solved]) -> CorridorReport:
+        gaps = [np.abs(part.value - part.inner) for part in parts if not np.isnan(part.inner).all()]
+        return CorridorReport(
+            num_trips=sum(len(part.value) for part in parts),
+            num_states=sum(part.num_states for part in parts),
+            num_kept=sum(len(part.value) for part in parts if part.was_kept),
+            num_by_lu=sum(part.num_by_lu for part in parts),
+            kept_bytes=sum(one.corridors.num_bytes + one.values.nbytes for one in self._kept.values()),
+            error_estimate=float(np.nanmax(np.concatenate(gaps))) / 30.0 if gaps else float("nan"),
+        )
+
+
+def _pairs(batch: TripBatch, begin: int, end: int) -> TripBatch:
+    """Pairs ``begin .. end`` of a batch, with the destinations that they go to."""
+    low, high = int(batch.column[begin]), int(batch.column[end - 1]) + 1
+    first = np.clip(batch.first[low : high + 1], begin, end) - begin
+    return TripBatch(
+        batch.destinations.block(low, high), first, batch.origin[begin:end], batch.weight[begin:end], batch.observed[:0]
+    )
+
+
+def _is_usable(kept: _Kept, cost: Floats, ratio: float, refresh_every: int) -> bool:
+    """Whether what lies outside the kept corridors is still too dear to matter, under the costs of now.
+
+    The rule ``min(c_new / c_old) (D_old + tau) - D_new >= 17`` for every trip: every route that leaves a corridor did
+    cost more than ``D_old + tau``, and D_new, the best path inside, bounds the value from below.
+    """
+    if kept.uses >= refresh_every:
+        return False
+    found = kept.corridors
+    margin = least_margin(
+        cost,
+        ratio,
+        found.tau,
+        found.best_cost,
+        found.first_state,
+        found.first_turn,
+        found.turn,
+        found.head,
+        found.origin,
+        found.num_goals,
+        _SAFE_MARGIN,
+    )
+    return margin >= _SAFE_MARGIN

@@ -1,0 +1,202 @@
+"""Corridors: the full model where they hold the whole map, near it where they are wide, certified or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from strategies import make_grid, make_network
+from trodden.core.config import PlannerConfig, parse_config
+from trodden.core.errors import ConfigurationError, InfeasibleRewardError, NonPositiveCostError, UnreachableError
+from trodden.irl.corridors import CorridorSolver
+from trodden.irl.demonstrations import demonstrations_from_edges
+from trodden.irl.factorization import Factorization
+from trodden.irl.likelihood import log_likelihood, route_log_probabilities
+from trodden.irl.planner import Planner
+from trodden.irl.simulation import simulate
+from trodden.irl.statistics import model_statistics
+from trodden.irl.training import fit
+
+ENDINGS = ("arrival", "stop")
+FAST = {"baselines": {"budget": 0}}
+
+
+def make_case(ending, *, scale=2.0, routes=70, size=8):
+    """(network, reward, routes, batch) on a grid with random costs and weighted trips."""
+    network = make_grid(size, size)
+    random = np.random.default_rng(3)
+    reward = -random.uniform(0.5, 1.5, network.turns.num_turns) * scale
+    drawn = simulate(network, routes, taste={"constant": -1.5}, seed=1, num_destinations=12, ending=ending)
+    drawn = drawn.for_ending(ending)
+    drawn = dataclasses.replace(drawn, weight=random.uniform(0.5, 2.0, len(drawn)))
+    return network, reward, drawn, drawn.batch(ending)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("scale", [1.5, 2.0, 6.0])
+@pytest.mark.parametrize("max_sweeps", [300, 1])
+def test_an_endless_corridor_is_the_full_model(ending, scale, max_sweeps):
+    """By sweeps, and where they may not take more than one, by the local LU behind them."""
+    network, reward, _, batch = make_case(ending, scale=scale)
+    value, counts = Factorization(network.turns, reward, ending=ending).total_value(batch)
+    solver = CorridorSolver(network.turns, tau=np.inf, tolerance=1e-12, max_sweeps=max_sweeps)
+    found, expected = solver.total_value(reward, batch)
+    assert found == pytest.approx(value, rel=1e-10)
+    np.testing.assert_allclose(expected, counts, atol=1e-9)
+    assert (solver.report.num_by_lu == len(batch.origin)) == (max_sweeps == 1)
+    full = Factorization(network.turns, reward, ending=ending).values(batch.destinations)
+    np.testing.assert_allclose(solver.values(reward, batch), full[batch.origin, batch.column], atol=1e-9)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_error_falls_with_the_width_and_the_monitor_sees_it(ending):
+    network, reward, _, batch = make_case(ending, scale=2.5)
+    full = Factorization(network.turns, reward, ending=ending).values(batch.destinations)
+    exact = full[batch.origin, batch.column]
+    errors = []
+    for tau in (2.0, 6.0, 10.0, 14.0):
+        solver = CorridorSolver(network.turns, tau=tau, monitor=True)
+        values = solver.values(reward, batch)
+        assert (values <= exact + 1e-8).all(), "fewer routes, a smaller sum"
+        errors.append(np.abs(values - exact).max())
+        if tau >= 6.0:
+            assert solver.report.error_estimate == pytest.approx(errors[-1], rel=3.0)
+    assert (np.diff(errors) < 0).all()
+    assert errors[-1] < 1e-4
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_counts_are_the_slope_of_the_corridors_own_value(ending):
+    network, reward, _, batch = make_case(ending, routes=12, size=4)
+    solver = CorridorSolver(network.turns, tau=6.0, tolerance=1e-12)
+    _, counts = solver.total_value(reward, batch)
+    for turn in range(0, network.turns.num_turns, 3):
+        step = np.zeros_like(reward)
+        step[turn] = 1e-6
+        high, low = (float(batch.weight @ solver.values(reward + sign * step, batch)) for sign in (1, -1))
+        assert counts[turn] == pytest.approx((high - low) / 2e-6, abs=1e-5)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_kept_corridors_need_no_search_and_stay_near(ending):
+    network, reward, _, batch = make_case(ending, scale=2.5)
+    keeper = CorridorSolver(network.turns, tau=22.0, keep_bytes=1 << 30)
+    first = keeper.total_value(reward, batch)
+    assert keeper.report.num_kept == 0
+    assert keeper.report.kept_bytes > 0
+    again = keeper.total_value(reward, batch)
+    assert keeper.report.num_kept == len(batch.origin)
+    assert again[0] == pytest.approx(first[0], abs=1e-7)
+    np.testing.assert_allclose(again[1], first[1], atol=1e-7)
+    changed = reward * np.random.default_rng(0).uniform(0.98, 1.02, len(reward))
+    kept = keeper.total_value(changed, batch)
+    assert keeper.report.num_kept == len(batch.origin)
+    fresh = CorridorSolver(network.turns, tau=22.0).total_value(changed, batch)
+    assert kept[0] == pytest.approx(fresh[0], abs=1e-5)
+    np.testing.assert_allclose(kept[1], fresh[1], atol=1e-5)
+
+
+def test_kept_corridors_are_found_anew_where_the_rule_says_so():
+    """Costs that fall by half let in routes from outside; and after so many solves in any case."""
+    network, reward, _, batch = make_case("arrival", scale=4.0)
+    keeper = CorridorSolver(network.turns, tau=20.0, keep_bytes=1 << 30, refresh_every=2)
+    keeper.total_value(reward, batch)
+    halved = keeper.total_value(reward / 2, batch)
+    assert keeper.report.num_kept < len(batch.origin)
+    fresh = CorridorSolver(network.turns, tau=20.0).total_value(reward / 2, batch)
+    assert halved[0] == pytest.approx(fresh[0], abs=1e-5)
+    counts = []
+    for _ in range(5):
+        keeper.total_value(reward, batch)
+        counts.append(keeper.report.num_kept)
+    assert 0 in counts
+    assert len(batch.origin) in counts
+
+
+def test_memory_for_kept_corridors_is_a_promise():
+    network, reward, _, batch = make_case("arrival")
+    keeper = CorridorSolver(network.turns, tau=15.0, keep_bytes=100_000)
+    keeper.total_value(reward, batch)
+    assert keeper.report.kept_bytes <= 100_000
+    assert CorridorSolver(network.turns, tau=15.0).total_value(reward, batch)[0] == pytest.approx(
+        keeper.total_value(reward, batch)[0], abs=1e-7
+    )
+
+
+def test_threads_and_other_trips_do_not_change_a_bit():
+    network, reward, _, batch = make_case("arrival", routes=150)
+    one = CorridorSolver(network.turns, threads=1).total_value(reward, batch)
+    two = CorridorSolver(network.turns, threads=3).total_value(reward, batch)
+    assert one[0] == two[0]
+    assert one[1].tobytes() == two[1].tobytes()
+
+
+def test_far_trips_do_not_underflow():
+    """A route that costs 2,000 nats, of which exp() knows nothing."""
+    count = 400
+    network = make_network(range(count), range(1, count + 1))
+    reward = np.full(network.turns.num_turns, -5.0)
+    routes = demonstrations_from_edges(network, [np.arange(count, dtype=np.int32)], ["far"])
+    value, counts = CorridorSolver(network.turns).total_value(reward, routes.batch("arrival"))
+    assert value == pytest.approx(-5.0 * (count - 1), rel=1e-12)
+    np.testing.assert_allclose(counts, 1.0, atol=1e-12)
+
+
+def test_what_has_no_value_is_refused():
+    network, reward, _, batch = make_case("arrival")
+    with pytest.raises(InfeasibleRewardError) as caught:
+        CorridorSolver(network.turns, edge_id=network.graph.edge_id).total_value(reward * 0.2, batch)
+    assert set(caught.value.cycle) <= set(network.graph.edge_id.tolist())
+    with pytest.raises(NonPositiveCostError):
+        CorridorSolver(network.turns).total_value(np.where(np.arange(len(reward)) == 5, 0.0, reward), batch)
+    with pytest.raises(UnreachableError, match="the search settled 20 states"):
+        CorridorSolver(network.turns, max_settled=20).total_value(reward, batch)
+
+
+def test_an_unreachable_pair_is_named():
+    network = make_network([0, 1, 2, 3], [1, 0, 3, 2])
+    reward = np.full(network.turns.num_turns, -1.0)
+    routes = demonstrations_from_edges(network, [np.array([0, 1], np.int32)], ["there"])
+    batch = dataclasses.replace(routes.batch("arrival"), origin=np.array([2], np.int32))
+    with pytest.raises(UnreachableError, match="no route from edge 1002 to edge 1001"):
+        CorridorSolver(network.turns, edge_id=network.graph.edge_id).total_value(reward, batch)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_training_in_corridors_comes_to_the_full_estimates(ending):
+    taste = {"travel_time_min": -3.0, "constant": -1.6}
+    network = make_grid(8, 8)
+    length = np.random.default_rng(3).uniform(50, 400, network.graph.num_edges).astype(np.float32)
+    attributes = dataclasses.replace(network.attributes, length_m=length, travel_time_s=length / 8.0)
+    network = dataclasses.replace(network, attributes=attributes)
+    routes = simulate(network, 250, taste=taste, seed=2, num_destinations=30, ending=ending)
+    document = {"reward": {"features": list(taste)}, "planner": {"ending": ending}, **FAST}
+    full = fit(network, routes, parse_config(document, where="test"))
+    document["planner"] = {"ending": ending, "solver": "corridors"}
+    model = fit(network, routes, parse_config(document, where="test"))
+    assert model.summary["solver"] == "corridors"
+    assert model.summary["is_converged"]
+    assert model.summary["log_likelihood"] == pytest.approx(full.summary["log_likelihood"], abs=1e-4)
+    for one, other in zip(model_statistics(model).estimates, model_statistics(full).estimates, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-4)
+        assert one.robust_standard_error is not None
+        assert one.robust_standard_error == pytest.approx(other.robust_standard_error, rel=1e-2)
+
+
+def test_the_planner_answers_for_trips_and_not_for_the_map():
+    network, reward, routes, batch = make_case("arrival")
+    config = PlannerConfig(solver="corridors", corridor_tau=30.0)
+    planner = Planner(network.turns, config)
+    value, _ = log_likelihood(planner, reward, batch)
+    each = route_log_probabilities(planner, reward, routes, batch)
+    assert routes.weight @ each == pytest.approx(value, rel=1e-12)
+    assert planner.last_solver == "corridors"
+    with pytest.raises(ValueError, match="ask for trip_values"):
+        planner.values(reward, batch.destinations)
+
+
+def test_settings_of_corridors_are_checked():
+    for planner in ({"corridor_tau": 10.0}, {"solver": "corridors", "horizon": 3}, {"corridor_tau": -1.0}):
+        with pytest.raises(ConfigurationError):
+            parse_config({"planner": planner}, where="test")
