@@ -11,6 +11,9 @@ for all trips over their number, checks of the costs and adding up the counts in
 `gradient_error` the largest difference of the summed expected counts, relative to the largest count.
 `bytes_per_corridor` is what a kept corridor takes. `error_estimate` is what the monitor says of the largest error. For
 each reward the figures are those of the smallest tau that meets 1e-6, or of the largest one tried.
+
+`flatness`: the same trips under the easy reward on *tiled* maps, K x K mirrored copies of Porto joined at their borders
+(--tiles), in the first copy; largest over smallest fresh time over the maps.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from trodden import read_roads
 from trodden.cli.console import out, text_table
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.graphs.shortest_paths import costs_from
+from trodden.graphs.tiling import tile_network
 from trodden.irl.corridors import CorridorSolver
 from trodden.irl.destinations import make_destinations
 from trodden.irl.factorization import Factorization
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--trips", type=int, default=1024)
     parser.add_argument("--long-trips", type=int, default=96)
     parser.add_argument("--taus", type=float, nargs="+", default=[20.0, 25.0, 30.0])
+    parser.add_argument("--tiles", type=int, nargs="*", default=[3, 9], help="edges grow with the square")
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
     network = read_roads(arguments.data / "osm" / "porto.osm.pbf")
@@ -67,6 +72,7 @@ def main() -> None:
                 figures |= {f"{prefix}tau": tau} | {prefix + name: value for name, value in found.items()}
                 break
     out.print(text_table(["reward", "tau", *found], rows), markup=False)
+    figures |= _flatness(network, trips, figures["tau"], arguments)
     print(json.dumps(figures))
 
 
@@ -134,6 +140,29 @@ def _measure(
         "share_by_lu": first.num_by_lu / first.num_trips,
         "error_estimate": watched.report.error_estimate,
     }
+
+
+def _flatness(network: RoadNetwork, trips: TripBatch, tau: float, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fresh milliseconds per trip on Porto and on tiled maps, the same trips in the first copy."""
+    by_edges: dict[int, float] = {}
+    for tiles in (1, *arguments.tiles):
+        tiled = tile_network(network, tiles)
+        place = tiled.graph.edge_positions(np.arange(network.graph.num_edges))
+        reward = make_features(tiled, FEATURES).value @ TASTE
+        turns = np.zeros(tiled.turns.num_turns)
+        keys = make_destinations(tiled.graph, place[trips.destinations.key], "arrival")
+        moved = TripBatch(keys, trips.first, place[trips.origin], trips.weight, turns)
+        solver = CorridorSolver(tiled.turns, tau=tau, threads=1)
+        solver.values(reward, moved)  # touches the memory of the workspace
+        seconds = []
+        for _ in range(arguments.repeat):
+            started = time.perf_counter()
+            solver.total_value(reward, moved)
+            seconds.append(time.perf_counter() - started)
+        by_edges[tiled.graph.num_edges] = 1000 * statistics.median(seconds) / len(trips.origin)
+        out.print(f"{tiled.graph.num_edges:,} edges: {by_edges[tiled.graph.num_edges]:.2f} ms per trip", markup=False)
+    flatness = max(by_edges.values()) / min(by_edges.values())
+    return {"flatness": flatness, "fresh_ms_by_edges": by_edges}
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ _CONNECTOR_KMH = 50.0
 def tile_network(network: RoadNetwork, tiles: int, *, jitter: float = 0.1, seed: int = 0) -> RoadNetwork:
     """``tiles`` x ``tiles`` copies of a network, every other one mirrored, so that borders meet their own image.
 
-    The junctions nearest to a border, one in each stretch of it, are joined to their images by two-way roads of 50 km/h;
-    the first copy is the original, in the others every length and travel time is multiplied by a factor of its own.
+    The junctions nearest to a border, one in each stretch of it, are joined to their images by two-way roads of 50
+    km/h; the first copy is the original, in the others every length and travel time is multiplied by a random factor.
     Left and right change places in mirrored copies. Ids are numbers from 0 on; shapes are left out; the report's
     ``source`` and ``tiled`` say what it is.
 
@@ -54,7 +54,7 @@ def tile_network(network: RoadNetwork, tiles: int, *, jitter: float = 0.1, seed:
     graph, attributes, order = _edges(network, len(places), ends, (node_latitude, node_longitude), jitter, seed)
     turns = _turns(network, places, ends, order)
     source = f"{network.report.get('source', 'a network')}, tiled {tiles} x {tiles}"
-    report: dict[str, Any] = {"source": source, "tiled": tiles, "connectors": len(ends)}
+    report: dict[str, Any] = {"source": source, "kind": "tiled network", "tiled": tiles, "connectors": len(ends)}
     return make_network(graph, attributes, turns, None, report)
 
 
@@ -100,7 +100,7 @@ def _outermost(outwards: Floats, along: Floats, is_usable: Bools) -> Ids:
 def _edges(
     network: RoadNetwork, copies: int, ends: Ids, coordinates: tuple[Floats, Floats], jitter: float, seed: int
 ) -> tuple[RoadGraph, EdgeAttributes, Ids]:
-    """(graph, attributes, order): ``order`` are the edges, copy by copy and connectors last, as sorted by their tail."""
+    """(graph, attributes, order): the edges, counted copy by copy with connectors last, as sorted by their tail."""
     graph, nodes, edges = network.graph, network.graph.num_nodes, network.graph.num_edges
     offset = np.repeat(np.arange(copies, dtype=np.int64) * nodes, edges)
     tail = np.concatenate([np.tile(graph.tail, copies) + offset, ends[:, 0]])
@@ -174,7 +174,7 @@ def _at_connectors(network: RoadNetwork, ends: Ids, first_connector: int) -> tup
     return onto.astype(np.int64), off.astype(np.int64)
 
 
-def _ragged(first: Ints, groups: Ids) -> tuple[Ids, Ids]:
+def _ragged(first: Ints | Ids, groups: Ids) -> tuple[Ids, Ids]:
     """(row of ``groups``, member) for every member ``first[g] .. first[g+1]`` of each of the groups."""
     sizes = (first[groups + 1] - first[groups]).astype(np.int64)
     row = np.repeat(np.arange(len(groups)), sizes)
