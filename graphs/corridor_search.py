@@ -150,6 +150,17 @@ def _pop(keys: _Array, items: _Array, size: int) -> int:
 
 
 @kernel
+def _seed(side: int, states: _Array, number: int, cost: _Array, stamp: _Array, keys: _Array, items: _Array) -> int:
+    """Start a ball at some states, at cost 0; the size of its heap."""
+    size = 0
+    for state in states:
+        stamp[side, state] = number
+        cost[side, state] = 0.0
+        size = _push(keys[side], items[side], size, 0.0, state)
+    return size
+
+
+@kernel
 def _search(
     first_out: _Array,
     to_edge: _Array,
@@ -176,112 +187,72 @@ def _search(
     ``cost[0]`` holds costs from the origin, ``cost[1]`` costs to the goals. The states of the corridor are left in
     ``order[1]``, by rising cost to the goals.
     """
-    most = order.shape[1]
-    keys0, items0 = np.empty(256), np.empty(256, np.int32)
-    keys1, items1 = np.empty(256), np.empty(256, np.int32)
-    size0 = size1 = count0 = count1 = 0
-    radius0 = radius1 = 0.0
-    best = np.inf
-    stamp[0, origin] = number
-    cost[0, origin] = 0.0
-    size0 = _push(keys0, items0, size0, 0.0, origin)
-    for goal in goals:
-        stamp[1, goal] = number
-        cost[1, goal] = 0.0
-        if size1 >= len(keys1):
-            keys1, items1 = np.append(keys1, np.empty(len(keys1))), np.append(items1, np.empty(len(items1), np.int32))
-        size1 = _push(keys1, items1, size1, 0.0, goal)
-        if goal == origin:
-            best = 0.0
-    is_both = True  # both balls still grow freely
-    limit = np.inf
-    while size0 > 0 or size1 > 0:
-        if best == np.inf and (size0 == 0 or size1 == 0):
+    capacity = max(256, 2 * len(goals))
+    keys, items = np.empty((2, capacity)), np.empty((2, capacity), np.int32)
+    sizes, counts, radius = np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2)
+    sizes[0] = _seed(0, np.array([origin], np.int32), number, cost, stamp, keys, items)
+    sizes[1] = _seed(1, goals, number, cost, stamp, keys, items)
+    best = 0.0 if stamp[1, origin] == number else np.inf
+    limit, is_free = np.inf, True
+    while sizes[0] > 0 or sizes[1] > 0:
+        if best == np.inf and (sizes[0] == 0 or sizes[1] == 0):
             return UNREACHABLE, 0, np.inf
-        if size0 == 0:
-            radius0 = np.inf
-        if size1 == 0:
-            radius1 = np.inf
-        if is_both and best < np.inf:
+        if is_free and best < np.inf:
             limit = (best + tau) * (1.0 + _SLACK)
-            if radius0 + radius1 > limit:
-                is_both = False
-        forward = size0 > 0 and (size1 == 0 or size0 <= size1)
-        if forward:
-            here, at = keys0[0], items0[0]
-            size0 = _pop(keys0, items0, size0)
-            if settled[0, at] == number or here > cost[0, at]:
+            # A ball without open states has reached all that it can.
+            is_free = sizes[0] > 0 and sizes[1] > 0 and radius[0] + radius[1] <= limit
+        side = 0 if sizes[0] > 0 and (sizes[1] == 0 or sizes[0] <= sizes[1]) else 1
+        other = 1 - side
+        here, at = keys[side, 0], items[side, 0]
+        sizes[side] = _pop(keys[side], items[side], sizes[side])
+        if settled[side, at] == number or here > cost[side, at]:
+            continue
+        if here > limit:
+            sizes[side] = 0
+            continue
+        if not is_free and (settled[other, at] != number or here + cost[other, at] > limit):
+            continue
+        if counts[side] >= order.shape[1]:
+            return TOO_LARGE, 0, best
+        settled[side, at] = number
+        radius[side] = here
+        order[side, counts[side]] = at
+        counts[side] += 1
+        if side == 0 and is_absorbing and at == goals[0]:
+            continue
+        begin, end = (first_out[at], first_out[at + 1]) if side == 0 else (first_in[at], first_in[at + 1])
+        while sizes[side] + end - begin > keys.shape[1]:
+            keys = np.concatenate((keys, np.empty_like(keys)), axis=1)
+            items = np.concatenate((items, np.empty_like(items)), axis=1)
+        for place in range(begin, end):
+            turn = place if side == 0 else in_turn[place]
+            there = to_edge[turn] if side == 0 else from_edge[turn]
+            reach = here + turn_cost[turn]
+            if reach > limit or (not is_free and settled[other, there] != number):
                 continue
-            if here > limit:
-                size0 = 0
+            if side == 1 and is_absorbing and there == goals[0]:
                 continue
-            if not is_both and (settled[1, at] != number or here + cost[1, at] > limit):
-                continue
-            settled[0, at] = number
-            radius0 = here
-            if count0 >= most:
-                return TOO_LARGE, 0, best
-            order[0, count0] = at
-            count0 += 1
-            if is_absorbing and at == goals[0]:
-                continue
-            for turn in range(first_out[at], first_out[at + 1]):
-                there = to_edge[turn]
-                reach = here + turn_cost[turn]
-                if reach > limit or (not is_both and settled[1, there] != number):
-                    continue
-                if stamp[0, there] != number or reach < cost[0, there]:
-                    stamp[0, there] = number
-                    cost[0, there] = reach
-                    if size0 >= len(keys0):
-                        keys0 = np.append(keys0, np.empty(len(keys0)))
-                        items0 = np.append(items0, np.empty(len(items0), np.int32))
-                    size0 = _push(keys0, items0, size0, reach, there)
-                    if stamp[1, there] == number and reach + cost[1, there] < best:
-                        best = reach + cost[1, there]
-        else:
-            here, at = keys1[0], items1[0]
-            size1 = _pop(keys1, items1, size1)
-            if settled[1, at] == number or here > cost[1, at]:
-                continue
-            if here > limit:
-                size1 = 0
-                continue
-            if not is_both and (settled[0, at] != number or here + cost[0, at] > limit):
-                continue
-            settled[1, at] = number
-            radius1 = here
-            if count1 >= most:
-                return TOO_LARGE, 0, best
-            order[1, count1] = at
-            count1 += 1
-            for place in range(first_in[at], first_in[at + 1]):
-                turn = in_turn[place]
-                there = from_edge[turn]
-                if is_absorbing and there == goals[0]:
-                    continue
-                reach = here + turn_cost[turn]
-                if reach > limit or (not is_both and settled[0, there] != number):
-                    continue
-                if stamp[1, there] != number or reach < cost[1, there]:
-                    stamp[1, there] = number
-                    cost[1, there] = reach
-                    if size1 >= len(keys1):
-                        keys1 = np.append(keys1, np.empty(len(keys1)))
-                        items1 = np.append(items1, np.empty(len(items1), np.int32))
-                    size1 = _push(keys1, items1, size1, reach, there)
-                    if stamp[0, there] == number and reach + cost[0, there] < best:
-                        best = reach + cost[0, there]
+            if stamp[side, there] != number or reach < cost[side, there]:
+                stamp[side, there] = number
+                cost[side, there] = reach
+                sizes[side] = _push(keys[side], items[side], sizes[side], reach, there)
+                if stamp[other, there] == number:
+                    best = min(best, reach + cost[other, there])
     if best == np.inf:
         return UNREACHABLE, 0, np.inf
-    limit = (best + tau) * (1.0 + _SLACK)
+    return FOUND, _select(order[1], counts[1], (best + tau) * (1.0 + _SLACK), number, cost, settled), best
+
+
+@kernel
+def _select(order: _Array, count: int, limit: float, number: int, cost: _Array, settled: _Array) -> int:
+    """Move the states within the limit to the front, in their order; how many they are."""
     inside = 0
-    for k in range(count1):
-        state = order[1, k]
+    for k in range(count):
+        state = order[k]
         if settled[0, state] == number and cost[0, state] + cost[1, state] <= limit:
-            order[1, inside] = state
+            order[inside] = state
             inside += 1
-    return FOUND, inside, best
+    return inside
 
 
 @kernel
