@@ -22,7 +22,7 @@ def factorise(turns: TurnGraph, reward: Floats) -> SuperLU | None:
     ``I - M`` is an M-matrix exactly when every pivot of such an elimination is positive, so the pivots decide what the
     textbook solve hides: it returns garbage without an error for a larger radius. Minimum degree on A'A leaves 27 to
     40 % fewer entries than COLAMD on grids, and as many on real roads; no padded supernodes (``relax=1``) save another
-    third of them on Borlänge. Columns one by one (``panel_size=1``) take 13 to 25 % less time, supernodes being small.
+    third of them on Borlänge. ``panel_size=1`` would take 13 to 25 % less time, and crashed processes.
     """
     system = sparse.identity(turns.num_edges, format="csc") - turn_matrix(turns, reward).tocsc()
     return factorise_system(system)
@@ -31,7 +31,7 @@ def factorise(turns: TurnGraph, reward: Floats) -> SuperLU | None:
 def factorise_system(system: sparse.csc_matrix) -> SuperLU | None:
     """The LU of a matrix ``I - M`` (or of its transpose, whose radius is the same), or None: see `factorise`."""
     try:
-        factors = splu(system, permc_spec="MMD_ATA", diag_pivot_thresh=0.0, relax=1, panel_size=1)
+        factors = splu(system, permc_spec="MMD_ATA", diag_pivot_thresh=0.0, relax=1)
     except RuntimeError:  # "factor is exactly singular": radius 1
         return None
     on_diagonal = np.array_equal(factors.perm_r, factors.perm_c)
