@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
 from scipy.sparse.linalg import SuperLU, splu
 
 from ..core.errors import InfeasibleRewardError
@@ -69,8 +70,14 @@ def spectral_radius(
 
 def infeasible_reward(turns: TurnGraph, reward: Floats, *, edge_id: Ids | None, ending: str) -> InfeasibleRewardError:
     """The error for a reward without values: the heaviest cycle, and the smallest constant per edge that mends it."""
-    radius, vector = spectral_radius(turns, reward)
-    cycle = _heaviest_cycle(turns, reward, vector)
+    # What leaves a strongly connected component never comes back. Without such turns the eigenvector is zero upstream
+    # of the component to blame, and no innocent cycle there is named.
+    matrix = turn_matrix(turns, np.where(np.isfinite(reward), 0.0, -np.inf))
+    matrix.eliminate_zeros()
+    _, component = csgraph.connected_components(matrix, connection="strong")
+    inside = np.where(component[turns.from_edge] == component[turns.to_edge], reward, -np.inf)
+    radius, vector = spectral_radius(turns, inside)
+    cycle = _heaviest_cycle(turns, inside, vector)
     # A constant c per edge multiplies M by exp(-c). The estimate is checked by the same test that refused the reward.
     constant = max(float(np.log(max(radius, 1.0))), 0.0) * (1 + 1e-6) + 1e-6
     for _ in range(60):

@@ -14,7 +14,7 @@ from trodden.core.config import PlannerConfig
 from trodden.core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
 from trodden.irl.destinations import make_destinations
 from trodden.irl.factorization import Factorization
-from trodden.irl.feasibility import factorise, spectral_radius
+from trodden.irl.feasibility import factorise, infeasible_reward, spectral_radius
 from trodden.irl.planner import Planner
 from trodden.irl.soft_values import SweepSolver
 from trodden.irl.trips import TripBatch
@@ -219,6 +219,28 @@ def test_diverging_values_are_refused_and_the_fix_works(solver, ending):
     assert np.isfinite(mended).all()
     tighter = reward - 0.98 * error.constant
     assert radius_without(network.turns, tighter, [], "stop") > 1, "the constant is the smallest to within 2 %"
+
+
+@settings(max_examples=60, deadline=None)
+@given(road_networks(sizes=SIZES), st.integers(0, 2**32 - 1))
+def test_the_cycle_named_is_one_to_blame_and_the_constant_the_smallest(network, seed):
+    """On any network whose values diverge: the cycle lies where the radius is 1 or more, not upstream of it."""
+    turns, random = network.turns, np.random.default_rng(seed)
+    reward = -random.uniform(0.01, 0.6, turns.num_turns)
+    assume(turns.num_turns > 0 and factorise(turns, reward) is None)
+    error = infeasible_reward(turns, reward, edge_id=None, ending="stop")
+    radius = radius_without(turns, reward, [], "stop")
+    assert error.radius == pytest.approx(max(radius, 1.0), rel=0.02)
+    cycle = np.array(error.cycle)
+    assert (turns.find(cycle, np.roll(cycle, -1)) >= 0).all()
+    component = turns.strong_component[cycle]
+    assert (component == component[0]).all()
+    own = turns.strong_component == component[0]
+    within = np.where(own[turns.from_edge] & own[turns.to_edge], reward, -np.inf)
+    assert radius_without(turns, within, [], "stop") >= 1 - 1e-9
+    assert factorise(turns, reward - error.constant) is not None
+    if radius > 1.01:
+        assert factorise(turns, reward - 0.9 * error.constant) is None
 
 
 def test_arrival_needs_less_than_the_lu():
