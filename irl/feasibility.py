@@ -72,8 +72,9 @@ def infeasible_reward(turns: TurnGraph, reward: Floats, *, edge_id: Ids | None, 
     """The error for a reward without values: the heaviest cycle, and the smallest constant per edge that mends it."""
     # What leaves a strongly connected component never comes back. Without such turns the eigenvector is zero upstream
     # of the component to blame, and no innocent cycle there is named.
-    matrix = turn_matrix(turns, np.where(np.isfinite(reward), 0.0, -np.inf))
-    matrix.eliminate_zeros()
+    is_open = reward > -np.inf
+    ends = turns.from_edge[is_open], turns.to_edge[is_open]
+    matrix = sparse.coo_matrix((np.ones(len(ends[0])), ends), shape=(turns.num_edges,) * 2)
     _, component = csgraph.connected_components(matrix, connection="strong")
     inside = np.where(component[turns.from_edge] == component[turns.to_edge], reward, -np.inf)
     radius, vector = spectral_radius(turns, inside)

@@ -228,6 +228,8 @@ def test_the_cycle_named_is_one_to_blame_and_the_constant_the_smallest(network, 
     turns, random = network.turns, np.random.default_rng(seed)
     reward = -random.uniform(0.01, 0.6, turns.num_turns)
     assume(turns.num_turns > 0 and factorise(turns, reward) is None)
+    for array in (turns.first_out, turns.to_edge):
+        array.flags.writeable = False  # as they are in a worker's shared memory
     error = infeasible_reward(turns, reward, edge_id=None, ending="stop")
     radius = radius_without(turns, reward, [], "stop")
     assert error.radius == pytest.approx(max(radius, 1.0), rel=0.02)
