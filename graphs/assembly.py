@@ -13,9 +13,9 @@ import numpy as np
 
 from ..core.errors import ConfigurationError
 from ..core.types import Bools, Ids, Ints
-from .compression import Chains, attribute_breakpoints, join_chains, topological_breakpoints
 from .geometry import degrees, space_filling_order
 from .joined_attributes import edge_attributes
+from .joining import Chains, attribute_breakpoints, join_chains, topological_breakpoints
 from .road_graph import EdgeAttributes, EdgeShapes, RoadGraph
 from .segments import Segments, make_segments
 from .stable_ids import stable_ids

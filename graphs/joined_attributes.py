@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.types import Bools, Floats, Ids, Ints
+from ..core.types import Bools, Codes, Floats, Ids, Ints
 from .attributes import compact, impute_speeds
-from .compression import Chains
+from .joining import Chains
 from .road_graph import Categories, EdgeAttributes
 from .segments import Segments
 from .ways import WayTable
@@ -25,7 +25,7 @@ def edge_attributes(ways: WayTable, segments: Segments, chains: Chains) -> tuple
     begins, chain_of = chains.first[:-1], chains.chain_of
     total = np.add.reduceat(length, begins)
 
-    def major(codes: Ints) -> Ints:
+    def major(codes: Codes) -> Ints:
         return _covering_most(codes[way], length, chain_of, begins)
 
     def named(column: Categories) -> Categories:
@@ -41,7 +41,7 @@ def edge_attributes(ways: WayTable, segments: Segments, chains: Chains) -> tuple
         speed_kmh=speed,
         travel_time_s=(total / speed.astype(np.float64) * 3.6).astype(np.float32),
         road_class=road_class,
-        lanes=major(ways.lanes),
+        lanes=major(ways.lanes).astype(np.uint8),
         is_toll=any_of(ways.is_toll),
         is_bridge=any_of(ways.is_bridge),
         is_tunnel=any_of(ways.is_tunnel),
@@ -52,7 +52,7 @@ def edge_attributes(ways: WayTable, segments: Segments, chains: Chains) -> tuple
     return attributes, counts
 
 
-def _covering_most(values: Ints, length: Floats, chain_of: Ints, begins: Ids) -> Ints:
+def _covering_most(values: Codes, length: Floats, chain_of: Ints, begins: Ids) -> Ints:
     """Per chain the value with the greatest length (of equals the smallest)."""
     result = values[begins].astype(np.int32)
     mixed = np.minimum.reduceat(values, begins) != np.maximum.reduceat(values, begins)

@@ -5,6 +5,8 @@ Sizes come from a few buckets, so that code which compiles per shape does not co
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import strategies as st
 from trodden.graphs.road_graph import EdgeAttributes, RoadGraph, RoadNetwork
@@ -114,3 +116,27 @@ def networks_with_costs(draw: st.DrawFn, *, sizes: tuple[tuple[int, int], ...] =
     network = draw(road_networks(sizes=sizes))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return network, np.exp(random.uniform(-4, 3, network.turns.num_turns))
+
+
+@st.composite
+def towns(draw: st.DrawFn) -> RoadNetwork:
+    """A few random streets, some cut into chains, with dead ends of one or two edges, a ring apart and a loop."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = int(random.integers(3, 6))
+    streets = [tuple(random.integers(0, count, 2)) for _ in range(int(random.integers(4, 9)))]
+    pairs = []
+    for begin, end in streets:
+        nodes = [begin, *range(count, count + int(random.integers(0, 4))), end]
+        count += len(nodes) - 2
+        there = list(itertools.pairwise(nodes))
+        pairs += there + ([(b, a) for a, b in there] if random.random() < 0.7 else [])
+    for _ in range(int(random.integers(0, 4))):
+        nodes = [int(random.integers(0, count)), *range(count, count + int(random.integers(1, 3)))]
+        count += len(nodes) - 1
+        pairs += [pair for a, b in itertools.pairwise(nodes) for pair in ((a, b), (b, a))]
+    ring = range(count, count + 3)
+    pairs += [(0, 0), *zip(ring, [*ring[1:], ring[0]], strict=True)]
+    pairs += [pairs[0]]
+    ends = np.array(pairs)
+    is_banned = random.random(len(ends) ** 2) < draw(st.sampled_from([0.0, 0.1]))
+    return make_network(ends[:, 0], ends[:, 1], is_banned=is_banned, uturns=draw(st.booleans()))

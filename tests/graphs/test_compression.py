@@ -1,189 +1,259 @@
-"""Joining chains: against a naive walk and osmnx's rule, and what must survive it."""
+"""Compressed graphs against dense algebra, networkx and listed turns of the original ones."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from pathlib import Path
+import dataclasses
 
+import dense
+import networkx as nx
 import numpy as np
-import oracles
 import pytest
-from ascii_map import edges_of, town
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from trodden.core.errors import ConfigurationError
-from trodden.core.types import Bools, Ints
-from trodden.graphs.compression import attribute_breakpoints, join_chains, topological_breakpoints
-from trodden.graphs.reading import read_roads
-from trodden.graphs.road_graph import RoadNetwork
+from strategies import make_grid, make_network, road_networks, towns
+from trodden.graphs.compression import CompressionSteps, compress
+from trodden.graphs.road_graph import ragged_rows
+from trodden.graphs.shortest_paths import costs_to
+from trodden.irl.destinations import make_destinations
+
+STEPS = [
+    CompressionSteps(),
+    CompressionSteps(merge=False, dead_ends=False, crossings=False),
+    CompressionSteps(component=False, dead_ends=False, crossings=False),
+    CompressionSteps(crossings=False, max_fill=5),
+    CompressionSteps(component=False, merge=False, crossings=False, max_fill=5),
+    CompressionSteps(max_fill=8, max_degree=30),
+]
 
 
 @st.composite
-def segment_sets(draw: st.DrawFn) -> tuple[Ints, Ints, int]:
-    """Roads as chains through fresh nodes between a few junctions: long degree-2 runs, rings, loops, parallels."""
-    num_junctions = draw(st.integers(1, 4))
-    pairs: list[tuple[int, int]] = []
-    num_nodes = num_junctions
-    for _ in range(draw(st.integers(1, 6))):
-        length, both = draw(st.integers(0, 5)), draw(st.booleans())
-        inner = list(range(num_nodes, num_nodes + length))
-        num_nodes += length
-        if draw(st.integers(0, 4)) == 0 and length >= 3:
-            nodes = [*inner, inner[0]]  # an isolated ring
-        else:
-            nodes = [draw(st.integers(0, num_junctions - 1)), *inner, draw(st.integers(0, num_junctions - 1))]
-        steps = list(pairwise(nodes))
-        pairs += steps + ([(b, a) for a, b in steps] if both else [])
-    order = draw(st.permutations(range(len(pairs))))
-    columns = np.array([pairs[place] for place in order], np.int32)
-    relabel = np.array(draw(st.permutations(range(num_nodes))), np.int32)
-    return relabel[columns[:, 0]], relabel[columns[:, 1]], num_nodes
+def cases(draw):
+    """(network, rewards of both signs, ending, destinations, origins, compression) with values that exist."""
+    network = draw(st.one_of(towns(), road_networks(sizes=((5, 9), (9, 24)))))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    reward = random.uniform(-3.0, 0.2, network.turns.num_turns) - draw(st.sampled_from([0.0, 1.0, 5.0]))
+    assume(dense.radius_without(network.turns, reward, [], "stop") < 0.97)
+    ending = draw(st.sampled_from(["arrival", "stop"]))
+    upper = network.graph.num_edges if ending == "arrival" else network.graph.num_nodes
+    ends = make_destinations(network.graph, random.permutation(upper)[:2].astype(np.int32), ending)
+    origins = random.integers(0, network.graph.num_edges, 3).astype(np.int32)
+    return network, reward, ends, origins, compress(network.turns, ends.edge, origins, draw(st.sampled_from(STEPS)))
 
 
-@settings(deadline=None)
-@given(segment_sets(), st.integers(0, 2**32 - 1))
-def test_join_equals_naive_walk(case: tuple[Ints, Ints, int], seed: int) -> None:
-    tail, head, num_nodes = case
-    stops = topological_breakpoints(tail, head, num_nodes)
-    stops |= np.random.default_rng(seed).random(num_nodes) < 0.2
-    chains = join_chains(tail, head, stops)
-    got = {tuple(chains.segment[a:b].tolist()) for a, b in pairwise(chains.first)}
-    assert got == oracles.join_naively(tail.tolist(), head.tolist(), set(np.flatnonzero(stops).tolist()))
+def small_values(small, reward, goals, ending):
+    """Dense values of the compressed graph, parallel turns added."""
+    matrix = np.zeros((len(small.state),) * 2)
+    np.add.at(matrix, (small.turns.from_edge, small.turns.to_edge), np.exp(reward))
+    right = np.zeros(len(matrix))
+    right[goals] = 1.0
+    if ending == "arrival":
+        matrix[goals] = 0.0
+    graph = nx.MultiDiGraph(list(zip(small.turns.from_edge, small.turns.to_edge, strict=True)))
+    graph.add_nodes_from(range(len(matrix)))
+    reaches = set().union(*({g} | nx.ancestors(graph, g) for g in goals)) if len(goals) else set()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.log(np.linalg.solve(np.eye(len(matrix)) - matrix, right))
+    return np.where(np.isin(np.arange(len(matrix)), list(reaches)), value, -np.inf)
 
 
-@settings(deadline=None)
-@given(segment_sets())
-def test_join_then_expand_is_the_identity(case: tuple[Ints, Ints, int]) -> None:
-    tail, head, num_nodes = case
-    chains = join_chains(tail, head, topological_breakpoints(tail, head, num_nodes))
-    assert sorted(chains.segment.tolist()) == list(range(len(tail)))  # every segment once
-    inner = np.ones(len(tail), bool)
-    inner[chains.first[:-1]] = False
-    followers = chains.segment[np.flatnonzero(inner)]
-    leaders = chains.segment[np.flatnonzero(inner) - 1]
-    assert np.array_equal(head[leaders], tail[followers])  # and contiguous
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_values_are_those_of_dense_algebra(case):
+    network, reward, ends, origins, small = case
+    assert np.all(small.state_of[ends.edge] >= 0)
+    assert np.all(small.state_of[origins] >= 0)
+    for column in range(len(ends)):
+        goals = ends.goals(column)
+        want = dense.dense_values(network.turns, reward, goals.tolist(), ends.ending)
+        found = small_values(small, small.to_turns(reward), small.state_of[goals], ends.ending)
+        expanded = small.expand_values(reward, found[:, None])[:, 0]
+        np.testing.assert_allclose(expanded[~small.is_dropped], want[~small.is_dropped], atol=1e-9, rtol=1e-9)
+        is_asked = ~small.is_dropped[small.state]
+        np.testing.assert_allclose(found[is_asked], want[small.state][is_asked], atol=1e-9, rtol=1e-9)
+        assert np.isnan(expanded[small.is_dropped]).all()
 
 
-@settings(deadline=None)
-@given(segment_sets())
-def test_breakpoints_equal_osmnx(case: tuple[Ints, Ints, int]) -> None:
-    """Every endpoint of osmnx is one here; the rest are its two doubled one-way patterns."""
-    tail, head, num_nodes = case
-    got = set(np.flatnonzero(topological_breakpoints(tail, head, num_nodes)).tolist())
-    want = oracles.osmnx_endpoints(tail.tolist(), head.tolist(), num_nodes)
-    assert want <= got
-    for node in got - want:
-        into, out = tail[head == node].tolist(), head[tail == node].tolist()
-        assert len(into) + len(out) == 4
-        assert len(set(into)) < len(into) or len(set(out)) < len(out)
+@settings(max_examples=80, deadline=None)
+@given(cases())
+def test_only_edges_off_every_way_are_dropped(case):
+    network, _, ends, origins, small = case
+    graph = nx.DiGraph(list(zip(network.turns.from_edge.tolist(), network.turns.to_edge.tolist(), strict=True)))
+    graph.add_nodes_from(range(network.turns.num_edges))
+    ahead = set().union(*({o} | nx.descendants(graph, o) for o in origins.tolist()))
+    behind = set().union(*({g} | nx.ancestors(graph, g) for g in ends.edge.tolist())) if len(ends.edge) else set()
+    wanted = (ahead & behind) | set(origins.tolist())
+    dropped = set(np.flatnonzero(small.is_dropped).tolist())
+    assert dropped in (set(range(network.turns.num_edges)) - wanted, set())
 
 
-@settings(deadline=None)
-@given(segment_sets())
-def test_both_directions_break_at_the_same_nodes(case: tuple[Ints, Ints, int]) -> None:
-    tail, head, num_nodes = case
-    tail, head = np.concatenate([tail, head]), np.concatenate([head, tail])  # all roads two-way
-    chains = join_chains(tail, head, topological_breakpoints(tail, head, num_nodes))
-    paths = [(*tail[chains.segment[a:b]].tolist(), int(head[chains.segment[b - 1]])) for a, b in pairwise(chains.first)]
-    assert sorted(paths) == sorted(path[::-1] for path in paths)
+@settings(max_examples=80, deadline=None)
+@given(cases())
+def test_compressed_turns_are_the_ways_between_states(case):
+    """Every way from state to state through eliminated edges is one compressed turn, found by listing them."""
+    network, _, _, _, small = case
+    turns, first = network.turns, small.first_part
+    is_state, found = small.state_of >= 0, set()
+    for k in range(small.turns.num_turns):
+        part = small.part[first[k] : first[k + 1]]
+        assert turns.from_edge[part[0]] == small.state[small.turns.from_edge[k]]
+        assert turns.to_edge[part[-1]] == small.state[small.turns.to_edge[k]]
+        found.add(tuple(part.tolist()))
+    waiting = [(t,) for t in range(turns.num_turns) if is_state[turns.from_edge[t]]]
+    listed = set()
+    while waiting:
+        way = waiting.pop()
+        end = turns.to_edge[way[-1]]
+        if is_state[end]:
+            listed.add(way)
+        elif not small.is_dropped[end]:
+            waiting += [(*way, t) for t in range(turns.first_out[end], turns.first_out[end + 1])]
+    assert found == listed
+    assert len(found) == small.turns.num_turns
 
 
-def test_attribute_breakpoints() -> None:
-    tail, head = np.array([0, 1, 2], np.int32), np.array([1, 2, 3], np.int32)
-    mask: Bools = attribute_breakpoints(tail, head, np.array([7, 7, 9]), 4)
-    assert mask.tolist() == [False, False, True, False]
+@settings(max_examples=80, deadline=None)
+@given(cases(), st.integers(0, 2**32 - 1))
+def test_routes_come_back_as_they_were(case, seed):
+    network, reward, ends, origins, small = case
+    turns, random, goals = network.turns, np.random.default_rng(seed), set(ends.edge.tolist())
+    for origin in origins:
+        edge, route, whole = int(origin), [], None
+        for _ in range(60):
+            if edge in goals:
+                whole = np.array(route, np.int32)
+            onward = np.arange(turns.first_out[edge], turns.first_out[edge + 1])
+            if not len(onward):
+                break
+            route.append(int(random.choice(onward)))
+            edge = int(turns.to_edge[route[-1]])
+        if whole is not None:
+            compressed = small.compress_route(whole)
+            np.testing.assert_array_equal(small.expand_route(compressed), whole)
+            assert small.to_turns(reward)[compressed].sum() == pytest.approx(reward[whole].sum(), abs=1e-9)
 
 
-def test_no_segments() -> None:
-    nothing = np.zeros(0, np.int32)
-    chains = join_chains(nothing, nothing, topological_breakpoints(nothing, nothing, 3))
-    assert chains.num_chains == 0
+@settings(max_examples=80, deadline=None)
+@given(cases())
+def test_the_cheapest_ways_cost_what_they_did(case):
+    network, reward, ends, _, small = case
+    cost = np.abs(reward) + 1e-3
+    if not len(ends.edge):
+        return
+    is_asked = ~small.is_dropped[small.state]
+    want = costs_to(network.turns, cost, ends.edge)[small.state]
+    parallel = nx.MultiDiGraph()
+    parallel.add_nodes_from(range(len(small.state)))
+    ways = zip(small.turns.from_edge.tolist(), small.turns.to_edge.tolist(), small.to_turns(cost), strict=True)
+    parallel.add_weighted_edges_from(ways)
+    found = costs_to(small.turns, small.to_turns(cost), small.state_of[ends.edge])
+    np.testing.assert_allclose(found[is_asked], want[is_asked], atol=1e-9)
+    for column, goal in enumerate(small.state_of[ends.edge].tolist()):
+        by_networkx = nx.single_source_dijkstra_path_length(parallel.reverse(), goal)
+        assert {s: pytest.approx(c) for s, c in by_networkx.items()} == {
+            s: c for s, c in enumerate(found[:, column]) if np.isfinite(c)
+        }
 
 
-# ------------------------------------------------------------------------------------------------- on whole towns
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(towns(), road_networks()))
+def test_without_trips_every_edge_of_the_largest_component_has_its_value(network):
+    reward = np.full(network.turns.num_turns, -2.5)
+    goal = np.flatnonzero(network.turns.is_main)[:1].astype(np.int32)
+    small = compress(network.turns, goal)
+    assert not (small.is_dropped & network.turns.is_main).any()
+    assume(dense.radius_without(network.turns, reward, [], "stop") < 0.97)
+    found = small_values(small, small.to_turns(reward), small.state_of[goal], "arrival")
+    want = dense.dense_values(network.turns, reward, goal.tolist(), "arrival")
+    rest = ~small.is_dropped
+    np.testing.assert_allclose(small.expand_values(reward, found[:, None])[rest, 0], want[rest], atol=1e-9)
 
 
-LINE = "a-b-c-d-e"
+def dead_end_town(uturns):
+    """A grid of 3 x 3 crossings with a street of two edges that ends: (network, edges of that street)."""
+    grid = make_grid(3, 3).graph
+    tail, head = np.append(grid.tail, [4, 9, 9, 10]), np.append(grid.head, [9, 10, 4, 9])
+    network = make_network(tail, head, uturns=uturns)
+    return network, np.flatnonzero((network.graph.head >= 9) | (network.graph.tail >= 9))
 
 
-@pytest.mark.parametrize(
-    ("tags", "edges"),
-    [
-        ({}, ["abcde", "edcba"]),
-        ({"bc": {"maxspeed": "30"}}, ["ab", "ba", "bc", "cb", "cde", "edc"]),
-        ({"bc": {"highway": "tertiary"}}, ["ab", "ba", "bc", "cb", "cde", "edc"]),
-        ({"bc": {"lanes": "3"}}, ["ab", "ba", "bc", "cb", "cde", "edc"]),
-        ({"bc": {"surface": "gravel"}}, ["ab", "ba", "bc", "cb", "cde", "edc"]),
-        ({"bc": {"toll": "yes"}}, ["ab", "ba", "bc", "cb", "cde", "edc"]),
-        ({"bc": {"access": "destination"}}, ["ab", "ba", "bc", "cb", "cde", "edc"]),
-        ({"bc": {"name": "High Street", "bridge": "yes"}}, ["abcde", "edcba"]),
-        ({"bc": {"oneway": "yes"}}, ["ab", "ba", "bc", "cde", "edc"]),
-    ],
-)
-def test_what_stops_a_chain(tags: dict[str, dict[str, str]], edges: list[str], tmp_path: Path) -> None:
-    assert edges_of(read_roads(town(LINE, tags=tags).write(tmp_path))) == edges
+def test_a_dead_end_is_eliminated_with_its_uturn():
+    network, street = dead_end_town(uturns=True)
+    is_uturn = network.turns.is_uturn & ~np.isin(network.graph.head[network.turns.from_edge], [10])
+    turns = without(network.turns, is_uturn)
+    goals, origins = np.array([0], np.int32), np.array([20], np.int32)
+    steps = CompressionSteps(crossings=False, max_fill=20, max_degree=99)
+    small = compress(turns, goals, origins, steps)
+    assert np.all(small.state_of[street] < 0)
+    assert not small.is_dropped[street].any()
+    reports = {report.step: report for report in small.reports}
+    assert reports["dead_ends"].num_states < reports["merge"].num_states
+    kept = compress(turns, goals, origins, dataclasses.replace(steps, dead_ends=False))
+    assert np.any(kept.state_of[street] >= 0)
 
 
-def test_join_modes_keep_length_time_nodes_and_ways(tmp_path: Path) -> None:
-    tags = {"bc": {"maxspeed": "30", "bridge": "yes", "name": "Bridge"}, "cd": {"maxspeed": "60"}}
-    place = town(LINE, tags={**tags, "de": {"highway": "tertiary", "maxspeed": "60"}, "ab": {"maxspeed": "30"}})
-    path = place.write(tmp_path)
-    split, some, joined = (read_roads(path, join=join) for join in ("none", "attributes", "all"))
-    assert (split.graph.num_edges, some.graph.num_edges, joined.graph.num_edges) == (8, 6, 2)
-    for network in (some, joined):
-        for column in ("length_m", "travel_time_s"):
-            total = getattr(network.attributes, column).astype(float).sum()
-            assert total == pytest.approx(getattr(split.attributes, column).astype(float).sum(), rel=1e-6)
-    assert edges_of(joined) == ["abcde", "edcba"]
-    ways = joined.shapes.osm_way.tolist()
-    assert ways[:4] == ways[4:][::-1]
-    assert sorted(ways[:4]) == [place.way_id(name) for name in ("ab", "bc", "cd", "de")]
-    assert joined.attributes.speed_kmh == pytest.approx([40.0, 40.0])  # harmonic over equal lengths
-    assert joined.attributes.is_bridge.tolist() == [True, True]
-    with pytest.raises(ConfigurationError, match="everything"):
-        read_roads(path, join="everything")  # type: ignore[arg-type]
+def test_a_dead_end_without_a_uturn_is_dropped():
+    network, street = dead_end_town(uturns=False)
+    small = compress(network.turns, np.array([0], np.int32), np.array([20], np.int32))
+    assert small.is_dropped[street].all()
 
 
-def test_speeds_are_imputed_per_edge_and_class(tmp_path: Path) -> None:
-    tags = {"ab": {"maxspeed": "20"}, "bc": {"highway": "tertiary"}, "de": {"highway": "primary"}}
-    network = read_roads(town(LINE, tags=tags).write(tmp_path))
-    speed = {
-        network.attributes.road_class.text(edge) + str(edge): float(value)
-        for edge, value in enumerate(network.attributes.speed_kmh)
-    }
-    assert {round(value) for key, value in speed.items() if key.startswith("residential")} == {20}
-    assert {round(value) for key, value in speed.items() if key.startswith("tertiary")} == {45}
-    assert network.report["speeds"] == {"tagged": 2, "class_mean": 2, "class_default": 4}
+def without(turns, is_left_out):
+    """The turns but some."""
+    kept = ~is_left_out
+    first = np.concatenate([[0], np.cumsum(np.bincount(turns.from_edge[kept], minlength=turns.num_edges))])
+    none = np.zeros(int(kept.sum()), bool)
+    return dataclasses.replace(
+        turns,
+        first_out=first.astype(np.int32),
+        to_edge=turns.to_edge[kept],
+        is_left=none,
+        is_right=none,
+        is_uturn=turns.is_uturn[kept],
+    )
 
 
-RING = """
-a-b
-| |
-c-d
-"""
+def test_rings_shrink_to_one_state_and_keep_it():
+    ring = make_network([0, 1, 2, 3], [1, 2, 3, 0])
+    steps = CompressionSteps(component=False)
+    small = compress(ring.turns, np.zeros(0, np.int32), steps=steps)
+    assert len(small.state) == 1
+    assert small.turns.num_turns == 1  # its loop, which is why it cannot go
+    assert sorted(small.part.tolist()) == [0, 1, 2, 3]
 
 
-def test_isolated_ring_is_kept(tmp_path: Path) -> None:
-    network = read_roads(town(RING).write(tmp_path))
-    assert network.graph.node_id.tolist() == [ord("a")]
-    assert edges_of(network) == ["abdca", "acdba"]
-    assert network.report["joining"]["rings_opened"] == 2
-    assert network.report["shape"]["self_loops"] == 2
+@pytest.mark.parametrize("degree", [3, 5])
+def test_degrees_are_bounded(degree):
+    turns = make_grid(9, 9).turns
+    free = compress(turns, np.array([0], np.int32), steps=CompressionSteps(max_fill=30, max_degree=99))
+    tight = compress(turns, np.array([0], np.int32), steps=CompressionSteps(max_fill=30, max_degree=degree))
+    assert free.reports[-1].largest_out > tight.reports[-1].largest_out
+    assert tight.reports[-1].largest_out <= max(degree, 4)
 
 
-def test_ids_do_not_depend_on_order_or_surroundings(tmp_path: Path) -> None:
-    ring = read_roads(town(RING).write(tmp_path, "one.osm"))
-    both = town(RING.rstrip("\n") + "\n\n  e-f\n", tags={})
-    larger = read_roads(both.write(tmp_path, "two.osm"))
-    by_shape = dict(zip(map(str, _nodes(ring)), ring.graph.edge_id.tolist(), strict=True))
-    larger_by_shape = dict(zip(map(str, _nodes(larger)), larger.graph.edge_id.tolist(), strict=True))
-    # Way numbers follow the drawing's names, and e-f sorts last: the ring's ways keep their ids.
-    assert {key: larger_by_shape[key] for key in by_shape} == by_shape
-    assert max(larger_by_shape.values()) < 2**53
-    assert len(set(larger_by_shape.values())) == larger.graph.num_edges
+def test_the_table_grows():
+    """So many turns that the first table is too small: elimination starts anew, with the same result to be trusted."""
+    turns = make_grid(5, 5).turns
+    steps = CompressionSteps(max_fill=400, max_degree=10_000)
+    small = compress(turns, np.array([0], np.int32), np.array([30], np.int32), steps)
+    reward = np.full(turns.num_turns, -3.0)
+    assert small.turns.num_turns > 0
+    found = small_values(small, small.to_turns(reward), small.state_of[[0]], "arrival")
+    want = dense.dense_values(turns, reward, [0], "arrival")
+    np.testing.assert_allclose(found, want[small.state], atol=1e-9)
 
 
-def _nodes(network: RoadNetwork) -> list[list[int]]:
-    shapes = network.shapes
-    assert shapes is not None
-    return [shapes.osm_node[a:b].tolist() for a, b in pairwise(shapes.first_point)]
+def test_routes_that_do_not_fit_are_refused():
+    turns = make_grid(3, 4).turns
+    small = compress(turns, np.array([0], np.int32), np.array([30], np.int32))
+    gone = int(np.flatnonzero(small.state_of < 0)[0])
+    with pytest.raises(ValueError, match="begin and end at states"):
+        small.compress_route(np.array([turns.first_out[gone]], np.int32))
+    assert small.compress_route(np.zeros(0, np.int32)).tolist() == []
+
+
+def test_the_line_about_it_names_every_step():
+    small = compress(make_grid(3, 4).turns, np.array([0], np.int32), np.array([30], np.int32))
+    for word in ("component", "merge", "dead_ends", "crossings", "largest out-degree"):
+        assert word in small.describe()
+    flat, _ = ragged_rows(small.first_part, np.arange(small.turns.num_turns))
+    assert len(flat) == len(small.part)
