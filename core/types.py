@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,9 @@ Bools = NDArray[np.bool_]
 
 Ints = NDArray[np.int32]
 """Positions: of nodes, edges, turns."""
+
+Codes = NDArray[np.integer[Any]]
+"""Small numbers (of a level, of lanes) in the narrowest type that holds them."""
 
 Ids = NDArray[np.int64]
 """Source ids (OSM ids, link ids) and offsets into long arrays."""

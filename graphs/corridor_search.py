@@ -1,8 +1,9 @@
 """The states near the best path of a trip, found by a search that never leaves their neighbourhood.
 
 A corridor is ``{ s : d(origin, s) + d(s, destination) <= d(origin, destination) + tau }``: every state that some route
-at most tau dearer than the best one passes. The kernels are compiled; what they write per state is stamped with the
-number of the search, so that a trip costs what it touches and not what the map holds.
+at most tau dearer than the best one passes; on request, than a stated cost, where that is more. The kernels are
+compiled; what they write per state is stamped with the number of the search, so that a trip costs what it touches and
+not what the map holds.
 """
 
 from __future__ import annotations
@@ -13,15 +14,27 @@ from typing import Any
 import numpy as np
 
 from ..core.compiled import kernel
-from ..core.types import Floats, Ids, Ints
+from ..core.types import Bools, Floats, Ids, Ints
+from .search_kernels import (
+    FOUND,
+    SLACK,
+    TOO_LARGE,
+    TURN_BLOCK_BITS,
+    UNKNOWN,
+    UNREACHABLE,
+    by_cost,
+    grow_ahead,
+    grow_disk,
+    pop,
+    push,
+    seed,
+)
 from .turns import TurnGraph
 
 _Array = Any
 """A numpy array inside a kernel; shapes stand in the comments and docstrings."""
-FOUND, UNREACHABLE, TOO_LARGE = 0, 1, 2
-"""How a search ended."""
-_SLACK = 1e-12
-"""Relative: rounding must not decide whether a state on the rim is in."""
+_SMALLEST_GROUP = 16
+"""Trips in a row to one destination from which on they share a disk around it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +52,11 @@ class SearchGraph:
     from_edge: Ints
     """int32[T]."""
 
+    @staticmethod
+    def bytes_added(num_edges: int, num_turns: int) -> int:
+        """Memory beside the turn graph's own arrays, which it shares: ``first_in`` and ``in_turn``."""
+        return 4 * (num_edges + 1) + 4 * num_turns
+
 
 def make_search_graph(turns: TurnGraph) -> SearchGraph:
     """Both adjacency lists. O(T log T), once per network."""
@@ -49,7 +67,12 @@ def make_search_graph(turns: TurnGraph) -> SearchGraph:
 
 
 class Workspace:
-    """What one thread writes per state, made once: 32 bytes each, and the states of one search."""
+    """What one thread writes per state, made once: 36 bytes each, and the states of one search."""
+
+    @staticmethod
+    def bytes_for(num_edges: int, max_settled: int) -> int:
+        """Memory of one; of it, what no search has touched yet is only promised by the system."""
+        return 36 * num_edges + 8 * min(max_settled, num_edges)
 
     def __init__(self, num_edges: int, max_settled: int) -> None:
         self.cost = np.empty((2, num_edges))
@@ -72,14 +95,15 @@ class Workspace:
 class Corridors:
     """Some trips' corridors, one after the other: states by rising cost to the destination, and the turns between them.
 
-    Local numbers count from 0 within each trip. 24 bytes per state and 8 per turn.
+    Local numbers count from 0 within each trip. 28 bytes per state and 8 per turn.
     """
 
     ended: Ints
     """int32[N]: `FOUND`, `UNREACHABLE` or `TOO_LARGE`."""
     best_cost: Floats
     """float64[N], of the best path."""
-    tau: float
+    limit: Floats
+    """float64[N]: the cheapest route through a state of the corridor costs at most this."""
     first_state: Ids
     """int64[N+1]: the states of trip n are ``state[first_state[n] : first_state[n+1]]``."""
     state: Ints
@@ -98,9 +122,16 @@ class Corridors:
     """int32[N], the local number of the trip's first state."""
     num_goals: Ints
     """int32[N]: the goals are the first states of each trip, at cost 0."""
+    unknown_block: int
+    """-1, or the block of turns without costs that the search for the trip after these came to."""
 
     def __len__(self) -> int:
         return len(self.ended)
+
+    @staticmethod
+    def bytes_for(num_trips: int, num_states: int, num_turns: int) -> int:
+        """Memory of corridors with so many states and turns in all, as `num_bytes` counts it."""
+        return 36 * num_trips + 28 * num_states + 8 * num_turns + 16
 
     @property
     def num_bytes(self) -> int:
@@ -112,52 +143,19 @@ class Corridors:
         return self.state[self.first_state[trip] : self.first_state[trip + 1]]
 
 
-@kernel
-def _push(keys: _Array, items: _Array, size: int, key: float, item: int) -> int:
-    place = size
-    while place > 0:
-        above = (place - 1) >> 1
-        if keys[above] <= key:
-            break
-        keys[place] = keys[above]
-        items[place] = items[above]
-        place = above
-    keys[place] = key
-    items[place] = item
-    return size + 1
-
-
-@kernel
-def _pop(keys: _Array, items: _Array, size: int) -> int:
-    """Take the smallest off, which the caller has read from place 0; the new size."""
-    size -= 1
-    key, item = keys[size], items[size]
-    place = 0
-    while True:
-        below = 2 * place + 1
-        if below >= size:
-            break
-        if below + 1 < size and keys[below + 1] < keys[below]:
-            below += 1
-        if keys[below] >= key:
-            break
-        keys[place] = keys[below]
-        items[place] = items[below]
-        place = below
-    keys[place] = key
-    items[place] = item
-    return size
-
-
-@kernel
-def _seed(side: int, states: _Array, number: int, cost: _Array, stamp: _Array, keys: _Array, items: _Array) -> int:
-    """Start a ball at some states, at cost 0; the size of its heap."""
-    size = 0
-    for state in states:
-        stamp[side, state] = number
-        cost[side, state] = 0.0
-        size = _push(keys[side], items[side], size, 0.0, state)
-    return size
+def joined(parts: list[Corridors]) -> Corridors:
+    """The trips of several, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in vars(parts[0])
+        if name not in ("first_state", "first_turn", "unknown_block")
+    }
+    for name in ("first_state", "first_turn"):
+        counts = [np.diff(getattr(part, name)) for part in parts]
+        columns[name] = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    return Corridors(**columns, unknown_block=parts[-1].unknown_block)
 
 
 @kernel
@@ -168,19 +166,22 @@ def _search(
     in_turn: _Array,
     from_edge: _Array,
     turn_cost: _Array,
+    is_known: _Array,
     origin: int,
     goals: _Array,
     is_absorbing: bool,
     tau: float,
+    least: float,
     number: int,
     cost: _Array,
     stamp: _Array,
     settled: _Array,
     order: _Array,
-) -> tuple[int, int, float]:
-    """Dijkstra from both ends: (how it ended, states in the corridor, cost of the best path).
+) -> tuple[int, int, float, float]:
+    """Dijkstra from both ends: (how it ended, states in the corridor or block not known, best path's cost, limit).
 
-    Two balls grow, the one with fewer open states first, until their radii add up to the limit, best cost + tau: then
+    Two balls grow, the one with fewer open states first, until their radii add up to the limit, best cost (or
+    ``least``, where that is more) + tau: then
     every state of the corridor is settled in one of them. Each ball then goes on inside the other's settled states
     alone, which is exact: a cheapest path between an end and a corridor state runs through corridor states.
 
@@ -190,30 +191,31 @@ def _search(
     capacity = max(256, 2 * len(goals))
     keys, items = np.empty((2, capacity)), np.empty((2, capacity), np.int32)
     sizes, counts, radius = np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2)
-    sizes[0] = _seed(0, np.array([origin], np.int32), number, cost, stamp, keys, items)
-    sizes[1] = _seed(1, goals, number, cost, stamp, keys, items)
+    sizes[0] = seed(0, np.array([origin], np.int32), number, cost, stamp, keys, items)
+    sizes[1] = seed(1, goals, number, cost, stamp, keys, items)
     best = 0.0 if stamp[1, origin] == number else np.inf
     limit, is_free = np.inf, True
     while sizes[0] > 0 or sizes[1] > 0:
         if best == np.inf and (sizes[0] == 0 or sizes[1] == 0):
-            return UNREACHABLE, 0, np.inf
+            return UNREACHABLE, 0, np.inf, np.inf
         if is_free and best < np.inf:
-            limit = (best + tau) * (1.0 + _SLACK)
+            limit = (max(best, least) + tau) * (1.0 + SLACK)
             # A ball without open states has reached all that it can.
             is_free = sizes[0] > 0 and sizes[1] > 0 and radius[0] + radius[1] <= limit
         side = 0 if sizes[0] > 0 and (sizes[1] == 0 or sizes[0] <= sizes[1]) else 1
         other = 1 - side
         here, at = keys[side, 0], items[side, 0]
-        sizes[side] = _pop(keys[side], items[side], sizes[side])
+        sizes[side] = pop(keys[side], items[side], sizes[side])
         if settled[side, at] == number or here > cost[side, at]:
             continue
         if here > limit:
             sizes[side] = 0
             continue
-        if not is_free and (settled[other, at] != number or here + cost[other, at] > limit):
+        is_shared = settled[other, at] == number
+        if (is_shared and here + cost[other, at] > limit) or not (is_free or is_shared):
             continue
         if counts[side] >= order.shape[1]:
-            return TOO_LARGE, 0, best
+            return TOO_LARGE, 0, best, limit
         settled[side, at] = number
         radius[side] = here
         order[side, counts[side]] = at
@@ -227,20 +229,27 @@ def _search(
         for place in range(begin, end):
             turn = place if side == 0 else in_turn[place]
             there = to_edge[turn] if side == 0 else from_edge[turn]
+            if not is_known[turn >> TURN_BLOCK_BITS]:
+                return UNKNOWN, turn >> TURN_BLOCK_BITS, best, limit
             reach = here + turn_cost[turn]
-            if reach > limit or (not is_free and settled[other, there] != number):
+            # What the other side has settled is as far from there as it says, all else as far as its ball at least.
+            if settled[other, there] == number:
+                if reach + cost[other, there] > limit:
+                    continue
+            elif not is_free or reach + radius[other] > limit:
                 continue
             if side == 1 and is_absorbing and there == goals[0]:
                 continue
             if stamp[side, there] != number or reach < cost[side, there]:
                 stamp[side, there] = number
                 cost[side, there] = reach
-                sizes[side] = _push(keys[side], items[side], sizes[side], reach, there)
+                sizes[side] = push(keys[side], items[side], sizes[side], reach, there)
                 if stamp[other, there] == number:
                     best = min(best, reach + cost[other, there])
     if best == np.inf:
-        return UNREACHABLE, 0, np.inf
-    return FOUND, _select(order[1], counts[1], (best + tau) * (1.0 + _SLACK), number, cost, settled), best
+        return UNREACHABLE, 0, np.inf, np.inf
+    limit = (max(best, least) + tau) * (1.0 + SLACK)
+    return FOUND, _select(order[1], counts[1], limit, number, cost, settled), best, limit
 
 
 @kernel
@@ -270,6 +279,7 @@ def _extract(
     num_goals: int,
     limit: float,
     number: int,
+    number_of_goals: int,
     cost: _Array,
     settled: _Array,
     local: _Array,
@@ -280,7 +290,10 @@ def _extract(
     begin: int,
     size: int,
 ) -> tuple[_Array, _Array, int]:
-    """Turns between the states of one corridor, appended after ``size``: (turn, head, new size)."""
+    """Turns between the states of one corridor, appended after ``size``: (turn, head, new size).
+
+    ``number`` stamps what the search from the origin settled, ``number_of_goals`` that from the goals.
+    """
     for k in range(len(states)):
         local[states[k]] = k
     for k in range(len(states)):
@@ -292,7 +305,8 @@ def _extract(
         head = _grown(head, size + first_out[at + 1] - first_out[at])
         for one in range(first_out[at], first_out[at + 1]):
             there = to_edge[one]
-            if settled[0, there] == number and settled[1, there] == number and cost[0, there] + cost[1, there] <= limit:
+            is_settled = settled[0, there] == number and settled[1, there] == number_of_goals
+            if is_settled and cost[0, there] + cost[1, there] <= limit:
                 turn[size] = one
                 head[size] = local[there]
                 size += 1
@@ -307,11 +321,14 @@ def _find(
     in_turn: _Array,
     from_edge: _Array,
     turn_cost: _Array,
+    is_known: _Array,
     origins: _Array,
     first_goal: _Array,
     goals: _Array,
     is_absorbing: bool,
-    tau: float,
+    tau: _Array,
+    least: _Array,
+    group: _Array,
     number: int,
     cost: _Array,
     stamp: _Array,
@@ -320,8 +337,9 @@ def _find(
     local: _Array,
 ) -> tuple[_Array, ...]:
     """Search and extraction, trip by trip, into arrays that grow: the fields of `Corridors`."""
-    count = len(origins)
-    ended, best_cost = np.zeros(count, np.int32), np.full(count, np.inf)
+    count = num_found = len(origins)
+    unknown, grouped, stamped = -1, 0, 0
+    ended, best_cost, limit = np.zeros(count, np.int32), np.full(count, np.inf), np.full(count, np.inf)
     first_state, origin = np.zeros(count + 1, np.int64), np.zeros(count, np.int32)
     num_goals = np.zeros(count, np.int32)
     state, togo, detour = np.empty(4096, np.int32), np.empty(4096), np.empty(4096)
@@ -330,11 +348,33 @@ def _find(
     num_states = num_turns = 0
     for n in range(count):
         ends = goals[first_goal[n] : first_goal[n + 1]]
-        ended[n], inside, best_cost[n] = _search(
-            first_out, to_edge, first_in, in_turn, from_edge, turn_cost, origins[n], ends, is_absorbing, tau,
-            number + n, cost, stamp, settled, order,
-        )  # fmt: skip
-        found = order[1, :inside]
+        if group[n] > 0:
+            grouped, stamped = n + group[n], number + count + n
+            how, block = grow_disk(
+                first_in, in_turn, from_edge, turn_cost, is_known, origins[n:grouped], ends, is_absorbing,
+                tau[n:grouped], least[n:grouped], stamped, cost, stamp, settled, order,
+            )  # fmt: skip
+            if how == UNKNOWN:
+                unknown, num_found = block, n
+                break
+            if how == TOO_LARGE:
+                grouped = n  # one by one, then
+        if n < grouped:
+            ended[n], inside, best_cost[n], limit[n] = grow_ahead(
+                first_out, to_edge, turn_cost, origins[n], ends, is_absorbing, tau[n], least[n], number + n, stamped,
+                cost, stamp, settled, order,
+            )  # fmt: skip
+            found = by_cost(order[0, :inside], cost)
+        else:
+            stamped = number + n
+            ended[n], inside, best_cost[n], limit[n] = _search(
+                first_out, to_edge, first_in, in_turn, from_edge, turn_cost, is_known, origins[n], ends, is_absorbing,
+                tau[n], least[n], stamped, cost, stamp, settled, order,
+            )  # fmt: skip
+            found = order[1, :inside]
+        if ended[n] == UNKNOWN:
+            unknown, num_found = inside, n
+            break
         state, togo = _grown(state, num_states + inside), _grown(togo, num_states + inside)
         detour, first_turn = _grown(detour, num_states + inside), _grown(first_turn, num_states + inside + 1)
         for k in range(inside):
@@ -344,8 +384,8 @@ def _find(
             detour[num_states + k] = cost[0, at] + cost[1, at] - best_cost[n]
             num_goals[n] += cost[1, at] == 0.0
         turn, head, num_turns = _extract(
-            first_out, to_edge, is_absorbing, num_goals[n], (best_cost[n] + tau) * (1.0 + _SLACK), number + n, cost,
-            settled, local, found, first_turn, turn, head, num_states, num_turns,
+            first_out, to_edge, is_absorbing, num_goals[n], limit[n], number + n, stamped, cost, settled, local, found,
+            first_turn, turn, head, num_states, num_turns,
         )  # fmt: skip
         if inside:
             origin[n] = local[origins[n]]
@@ -353,9 +393,10 @@ def _find(
         first_state[n + 1] = num_states
     first_turn[num_states] = num_turns
     return (
-        ended, best_cost, first_state, state[:num_states].copy(), togo[:num_states].copy(),
-        detour[:num_states].copy(), first_turn[: num_states + 1].copy(), turn[:num_turns].copy(),
-        head[:num_turns].copy(), origin, num_goals,
+        ended[:num_found], best_cost[:num_found], limit[:num_found], first_state[: num_found + 1],
+        state[:num_states].copy(), togo[:num_states].copy(), detour[:num_states].copy(),
+        first_turn[: num_states + 1].copy(), turn[:num_turns].copy(), head[:num_turns].copy(), origin[:num_found],
+        num_goals[:num_found], unknown,
     )  # fmt: skip
 
 
@@ -365,12 +406,14 @@ def find_corridors(
     origins: Ints,
     first_goal: Ids,
     goals: Ints,
-    tau: float,
+    tau: float | Floats,
     workspace: Workspace,
     *,
     is_absorbing: bool,
+    least: Floats | None = None,
+    is_known: Bools | None = None,
 ) -> Corridors:
-    """The corridors of some trips.
+    """The corridors of some trips; of those before the first that needs a cost which is not known.
 
     Parameters
     ----------
@@ -381,7 +424,12 @@ def find_corridors(
     first_goal, goals
         int64[N+1] and int32[G]: the edges on which trip n may end are ``goals[first_goal[n] : first_goal[n+1]]``.
     tau
-        Width >= 0, in units of cost; infinity takes every state between the two ends.
+        Width >= 0, in units of cost, one for all or float64[N]; infinity takes every state between the two ends.
+    least
+        float64[N]: the width counts from this cost, where it is more than that of the best route.
+    is_known
+        bool[ceil(T / 4096)]: the blocks of turns that have a cost; all of them, where left out. Read while searching:
+        give a copy where another thread writes.
     workspace
         Of this thread alone.
     is_absorbing
@@ -389,9 +437,10 @@ def find_corridors(
 
     Notes
     -----
-    Per trip O(n log n) in the settled states n, whatever the size of the map.
+    Per trip O(n log n) in the settled states n, whatever the size of the map. From 16 trips in a row to one destination
+    on, one disk around it serves them all, and each settles little more than its own corridor.
     """
-    w = workspace
+    w, count = workspace, len(origins)
     found = _find(
         graph.first_out,
         graph.to_edge,
@@ -399,17 +448,38 @@ def find_corridors(
         graph.in_turn,
         graph.from_edge,
         turn_cost,
+        np.ones((len(turn_cost) >> TURN_BLOCK_BITS) + 1, np.bool_) if is_known is None else is_known,
         origins,
         first_goal,
         goals,
         is_absorbing,
-        float(tau),
-        w.reserve(len(origins)),
+        np.ascontiguousarray(np.broadcast_to(np.asarray(tau, np.float64), (count,))),
+        np.zeros(count) if least is None else least,
+        _groups(first_goal, goals, count),
+        w.reserve(2 * count),
         w.cost,
         w.stamp,
         w.settled,
         w.order,
         w.local,
     )
-    ended, best_cost, first_state, state, togo, detour, first_turn, turn, head, origin, num_goals = found
-    return Corridors(ended, best_cost, tau, first_state, state, togo, detour, first_turn, turn, head, origin, num_goals)
+    return Corridors(*found)
+
+
+def _groups(first_goal: Ids, goals: Ints, count: int) -> Ints:
+    """int32[N]: at the first of enough trips in a row to one destination how many they are, 0 elsewhere."""
+    result = np.zeros(count, np.int32)
+    if count < _SMALLEST_GROUP:
+        return result
+    width = np.diff(first_goal)
+    is_new = np.ones(count, bool)
+    # Destinations are told apart by their first goal: no edge leads to two nodes, and under arrival it is the key.
+    filled = width > 0
+    lead = np.full(count, -1, np.int64)
+    lead[filled] = goals[first_goal[:-1][filled]]
+    is_new[1:] = lead[1:] != lead[:-1]
+    begin = np.flatnonzero(is_new)
+    size = np.diff(np.append(begin, count))
+    is_group = size >= _SMALLEST_GROUP
+    result[begin[is_group]] = size[is_group]
+    return result

@@ -30,6 +30,12 @@ def great_circle_m(latitude_1: Floats, longitude_1: Floats, latitude_2: Floats, 
     return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(square, 1.0))))
 
 
+def unit_sphere(latitude_deg: Floats, longitude_deg: Floats) -> Floats:
+    """Points on the sphere of radius 1, float64[N, 3]: chords between them rise with the distance."""
+    phi, theta = np.radians(latitude_deg), np.radians(longitude_deg)
+    return np.stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)], axis=1)
+
+
 def bearing_deg(latitude_1: Floats, longitude_1: Floats, latitude_2: Floats, longitude_2: Floats) -> Floats:
     """Initial bearings in degrees clockwise from north, in (-180, 180]; 0 where the points coincide."""
     phi_1, phi_2 = np.radians(latitude_1), np.radians(latitude_2)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EmptyNetworkError
-from ..core.types import Bools, Floats, Floats32, Ids, Ints
+from ..core.types import Bools, Codes, Floats, Floats32, Ids, Ints
 from .attributes import categories, impute_speeds
 from .geometry import space_filling_order
 from .moves import STRAIGHT_DEG, UTurns, turn_angles, uturns_by_ends
@@ -165,7 +165,7 @@ def _speeds(
     return impute_speeds(given, road_class or Categories(np.zeros(links.num_rows, np.int32), ("",)))
 
 
-def _lanes(links: Table) -> Ints | None:
+def _lanes(links: Table) -> Codes | None:
     if "lanes" not in links.columns:
         return None
     lanes = links.numbers("lanes", blank=0.0, above=0.0)
@@ -174,7 +174,7 @@ def _lanes(links: Table) -> Ints | None:
         row = int(np.argmax(wrong))
         problem = f"{lanes[row]:g} is not a whole number from 1 to 99"
         raise links.error(problem, "Mend the cell, or leave it blank", row=row, column="lanes")
-    return lanes.astype(np.int32)
+    return lanes.astype(np.uint8)
 
 
 def _texts(links: Table, name: str) -> Categories | None:

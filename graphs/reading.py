@@ -8,6 +8,7 @@ from typing import Any
 from ..core.errors import EmptyNetworkError, InputFileError
 from ..core.folders import MANIFEST, folder_kind
 from .assembly import Join, Progress, assemble, check_join
+from .memory import format_bytes
 from .moves import UTurns, check_u_turns
 from .network_folder import LINKS_FILE, read_network_folder
 from .osm import read_osm
@@ -136,6 +137,7 @@ def format_report(network: RoadNetwork) -> str:
     num_edges = network.graph.num_edges
     num_main = int(network.turns.is_main.sum())
     share = 100.0 * num_main / num_edges if num_edges else 0.0
+    lines.append(format_bytes(network))
     lines.append(f"main component: {num_main} edges ({share:.1f} %), {num_edges - num_main} elsewhere")
     lines.append(f"roads: {network.graph.num_nodes} nodes, {num_edges} edges")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import MissingDataError, UnknownIdError
-from ..core.types import Bools, Floats, Floats32, Ids, Ints
+from ..core.types import Bools, Codes, Floats, Floats32, Ids, Ints
 from .turns import TurnGraph
 
 
@@ -106,10 +106,14 @@ class RoadGraph:
 class Categories:
     """A column of names: ``levels[codes]``."""
 
-    codes: Ints
-    """int32[E]."""
+    codes: Codes
+    """int8, int16 or int32[E]: the narrowest that holds every level; wider ones are narrowed."""
     levels: tuple[str, ...]
     """Distinct names; the empty string stands for "not given"."""
+
+    def __post_init__(self) -> None:
+        narrow = np.min_scalar_type(-max(len(self.levels), 1))
+        object.__setattr__(self, "codes", self.codes.astype(narrow, copy=False))
 
     def mask(self, level: str) -> Bools:
         """bool[E]: where the column holds ``level``."""
@@ -137,8 +141,8 @@ class EdgeAttributes:
     travel_time_s: Floats32 | None = None
     """float32[E], > 0, free flow."""
     road_class: Categories | None = None
-    lanes: Ints | None = None
-    """int32[E], 0 = not given."""
+    lanes: Codes | None = None
+    """uint8[E], 0 = not given."""
     is_toll: Bools | None = None
     is_bridge: Bools | None = None
     is_tunnel: Bools | None = None

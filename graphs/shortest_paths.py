@@ -62,12 +62,18 @@ def check_costs(turns: TurnGraph, turn_cost: Floats, edge_id: Ids | None = None)
     cost = np.ascontiguousarray(turn_cost, np.float64)
     if cost.shape != (turns.num_turns,):
         raise ValueError(f"turn_cost has shape {cost.shape}; one cost for each of {turns.num_turns} turns is needed")
+    return check_some_costs(turns, slice(0, turns.num_turns), cost, edge_id)
+
+
+def check_some_costs(turns: TurnGraph, which: slice, cost: Floats, edge_id: Ids | None = None) -> Floats:
+    """The costs of some turns, float64, all positive and finite; else `NonPositiveCostError`, as `check_costs`."""
     is_bad = ~((cost > 0) & np.isfinite(cost))
     if is_bad.any():
         rows = np.flatnonzero(is_bad)
         # NaN first, then the most negative: what has to be mended first.
         worst = rows[np.argmin(np.nan_to_num(cost[rows], nan=-np.inf, posinf=np.inf))]
-        ends = np.array([turns.from_edge[worst], turns.to_edge[worst]])
+        turn = which.start + int(worst)
+        ends = np.array([turns.from_edge[turn], turns.to_edge[turn]])
         named = ends if edge_id is None else edge_id[ends]
         raise NonPositiveCostError(
             num_turns=len(rows), from_edge=int(named[0]), to_edge=int(named[1]), cost=float(cost[worst])

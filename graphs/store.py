@@ -18,6 +18,7 @@ from .turns import TurnGraph
 
 KIND, VERSION = "network", 1
 
+_LANES = "attributes.lanes"
 _GRAPH = ("tail", "head", "edge_id", "node_id", "latitude_deg", "longitude_deg")
 _TURNS = ("first_out", "to_edge", "angle_deg", "is_left", "is_right", "is_uturn")
 _SHAPES = tuple(column.name for column in fields(EdgeShapes))
@@ -27,12 +28,13 @@ _ATTRIBUTES = tuple(column.name for column in fields(EdgeAttributes) if column.n
 def network_checksum(graph: RoadGraph, attributes: EdgeAttributes, turns: TurnGraph, shapes: EdgeShapes | None) -> str:
     """SHA-256 of everything a network holds but its report: each array's name, type, shape and bytes, and all names.
 
-    The same on every machine; O(bytes), about a second per GB.
+    The same on every machine, and whatever type codes and lanes are held in: they count as int32. O(bytes), about a
+    second per GB.
     """
     digest = hashlib.sha256(b"trodden network 1\n")
     arrays, names = _flatten(graph, attributes, turns, shapes)
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.ascontiguousarray(arrays[name], np.int32 if name in names or name == _LANES else None)
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
         digest.update(little.data)
@@ -104,6 +106,8 @@ def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadN
         column = arrays.get(f"attributes.{name}")
         levels = names.get(f"attributes.{name}")
         columns[name] = column if levels is None or column is None else Categories(column, tuple(levels))
+    if columns["lanes"] is not None:
+        columns["lanes"] = columns["lanes"].astype(np.uint8, copy=False)  # int32 in folders of earlier releases
     optional = {"latitude_deg", "longitude_deg", "angle_deg"}
     turns: dict[str, Any] = {
         name: arrays.get(f"turns.{name}") if name in optional else arrays[f"turns.{name}"] for name in _TURNS

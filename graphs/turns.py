@@ -14,7 +14,11 @@ from ..core.types import Bools, Floats, Floats32, Ints
 
 @dataclass(frozen=True, eq=False)
 class TurnGraph:
-    """Every permitted move (edge, next edge), grouped by its first edge. Each pair stands at most once."""
+    """Every permitted move (edge, next edge), grouped by its first edge.
+
+    Each pair stands at most once, but in the compressed graphs of `trodden.graphs.compression`, whose turns between two
+    states may be several. Solvers add their exponentials and searches take the cheapest; `find` is not for those.
+    """
 
     first_out: Ints
     """int32[E+1]: the turns out of edge e are ``first_out[e] .. first_out[e+1]``."""
@@ -44,17 +48,22 @@ class TurnGraph:
         """int32[T], the edge left."""
         return np.repeat(np.arange(self.num_edges, dtype=np.int32), np.diff(self.first_out))
 
-    @cached_property
-    def _keys(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return self.from_edge.astype(np.int64) * self.num_edges + self.to_edge
-
     def find(self, from_edge: Ints, to_edge: Ints) -> Ints:
-        """int32 positions of the turns (from_edge[i], to_edge[i]), -1 where that move is not permitted. O(n log T)."""
+        """int32 positions of the turns (from_edge[i], to_edge[i]), -1 where that move is not permitted.
+
+        O(n log D) for at most D turns out of an edge, by bisection: no sorted key of every turn is kept.
+        """
         if self.num_turns == 0:
             return np.full(len(from_edge), -1, np.int32)
-        wanted = np.asarray(from_edge, np.int64) * self.num_edges + to_edge
-        slots = np.minimum(np.searchsorted(self._keys, wanted), self.num_turns - 1)
-        return np.where(self._keys[slots] == wanted, slots, -1).astype(np.int32)
+        low, end = self.first_out[from_edge], self.first_out[np.add(from_edge, 1)]
+        high = end
+        while (is_open := low < high).any():
+            middle = low + (high - low) // 2
+            is_before = is_open & (self.to_edge[np.minimum(middle, self.num_turns - 1)] < to_edge)
+            low = np.where(is_before, middle + 1, low)
+            high = np.where(is_open & ~is_before, middle, high)
+        is_found = (low < end) & (self.to_edge[np.minimum(low, self.num_turns - 1)] == to_edge)
+        return np.where(is_found, low, -1).astype(np.int32)
 
     @cached_property
     def strong_component(self) -> Ints:

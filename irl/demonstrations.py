@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from ..core.errors import DemonstrationError, NoDemonstrationsError, WrongNetwor
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.road_graph import RoadNetwork, ragged_rows
 from .destinations import Ending, destination_key, make_destinations
-from .route_files import RouteTable, read_route_table, write_route_table
+from .node_routes import NodePaths
+from .route_files import RouteTable, id_texts, read_route_blocks, write_route_blocks
+from .texts import Texts
 from .trips import TripBatch
 
 STATUSES: dict[str, str] = {
@@ -29,6 +31,9 @@ STATUSES: dict[str, str] = {
     "passes_destination": "passes its destination before its end, which is impossible under the ending 'arrival'",
 }
 """Why a route is not used."""
+
+_WRITTEN = 1 << 16
+"""Routes to a row group of a Parquet file."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +57,22 @@ class Demonstrations:
     """int64[R+1]: the edges of route r are ``edge[first[r] : first[r+1]]``."""
     edge: Ints
     """int32, edge positions, all routes one after the other."""
-    route_id: tuple[str, ...]
+    route_id: Texts
     weight: Floats
     """float64[R], > 0."""
-    departure: tuple[str | None, ...]
+    departure: Texts
     """ISO 8601 time of departure as given, or None."""
     skipped: tuple[SkippedRoute, ...]
     source: str
     is_simulated: bool
     """True for routes drawn by `trodden simulate`; everything made from them says so."""
-    traveller: tuple[str | None, ...] | None = None
+    traveller: Texts | None = None
     """Who made each route; None where nobody was named, None in a row that does not say."""
+
+    def __post_init__(self) -> None:
+        for name in ("route_id", "departure", "traveller"):
+            if getattr(self, name) is not None:  # any sequence of texts will do
+                object.__setattr__(self, name, Texts.of(getattr(self, name)))
 
     def __len__(self) -> int:
         return len(self.route_id)
@@ -93,13 +103,13 @@ class Demonstrations:
             self.network,
             first,
             self.edge[flat],
-            tuple(self.route_id[r] for r in rows),
+            self.route_id.take(rows),
             self.weight[rows],
-            tuple(self.departure[r] for r in rows),
+            self.departure.take(rows),
             self.skipped,
             self.source,
             self.is_simulated,
-            None if self.traveller is None else tuple(self.traveller[r] for r in rows),
+            None if self.traveller is None else self.traveller.take(rows),
         )
 
     def for_ending(self, ending: Ending) -> Demonstrations:
@@ -206,10 +216,21 @@ class Demonstrations:
 
     def write(self, path: str | Path) -> None:
         """Write as Parquet or CSV (by suffix), all that `read_demonstrations` reads; simulated ones are labelled."""
-        ids = self.network.graph.edge_id
-        links = [" ".join(map(str, ids[self.route(r)].tolist())) for r in range(len(self))]
-        table = RouteTable(self.route_id, links, False, self.departure, self.weight, self.is_simulated, self.traveller)
-        write_route_table(path, table)
+        write_route_blocks(path, self._tables())
+
+    def _tables(self) -> Iterator[RouteTable]:
+        for begin in range(0, max(len(self), 1), _WRITTEN):
+            rows = slice(begin, min(begin + _WRITTEN, len(self)))
+            first = self.first[begin : rows.stop + 1]
+            yield RouteTable(
+                self.route_id[rows],
+                id_texts(self.network.graph.edge_id[self.edge[first[0] : first[-1]]], first),
+                False,
+                self.departure[rows],
+                self.weight[rows],
+                self.is_simulated,
+                None if self.traveller is None else self.traveller[rows],
+            )
 
 
 def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool = False) -> Demonstrations:
@@ -232,28 +253,28 @@ def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool 
         With ``strict``, a route that cannot be used.
     NoDemonstrationsError
         No route can be used; names the main causes.
-    """
-    table = read_route_table(path)
-    if table.is_nodes:
-        from .node_routes import edges_of_nodes
 
-        rows, faults = edges_of_nodes(table.sequences(path), network)
-    else:
-        rows, faults = _edges_of_links(table.sequences(path), network)
-    result = demonstrations_from_edges(
-        network,
-        rows,
-        table.route_id,
-        weight=table.weight,
-        departure=table.departure,
-        traveller=table.traveller,
-        source=str(path),
-        is_simulated=table.is_simulated,
-        faults=faults,
-    )
-    if strict and result.skipped:
-        worst = result.skipped[0]
-        raise DemonstrationError(route=worst.route_id, status=worst.status, detail=worst.detail)
+    Notes
+    -----
+    A block of rows is text at a time; what stays of a route is 4 bytes per edge, 16 and its id's text (docs/planning.md
+    says what a million take).
+    """
+    paths: NodePaths | None = None
+    parts = []
+    for table in read_route_blocks(path):
+        ids, first = table.sequences(path)
+        if table.is_nodes:
+            paths = paths or NodePaths(network)
+            rows, faults = paths.edges(np.split(ids, first[1:-1]) if len(table.text) else [])
+            edge, first = _ragged(rows)
+        else:
+            edge, faults = _edges_of_links(ids, first, network)
+        part = _checked(network, edge, first, table, str(path), faults)
+        if strict and part.skipped:
+            worst = part.skipped[0]
+            raise DemonstrationError(route=worst.route_id, status=worst.status, detail=worst.detail)
+        parts.append(part)
+    result = _joined(parts)
     result.require_some()
     return result
 
@@ -271,23 +292,64 @@ def demonstrations_from_edges(
     faults: dict[int, tuple[str, str]] | None = None,
 ) -> Demonstrations:
     """Check routes given as edge positions; ``faults`` are rows already known to be unusable. O(total edges)."""
-    counts = np.array([len(row) for row in rows], np.int64)
-    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    edge = np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, np.int32)
+    edge, first = _ragged(rows)
     weights = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
-    found = dict(faults or {})
-    for row in np.flatnonzero(~(np.isfinite(weights) & (weights > 0))).tolist():
-        found.setdefault(row, ("bad_weight", f"weight {weights[row]}"))
-    for row, count in enumerate(counts.tolist()):
-        if count < 2:
-            found.setdefault(row, ("empty", "the row is blank") if count == 0 else ("single_edge", "one edge"))
+    departures = Texts.nothing(len(rows)) if departure is None else Texts.of(departure)
+    names = None if traveller is None else Texts.of(traveller)
+    table = RouteTable(Texts.of(route_id), (), False, departures, weights, is_simulated, names)
+    return _checked(network, edge, first, table, source, faults or {})
+
+
+def _ragged(rows: Sequence[Ints]) -> tuple[Ints, Ids]:
+    """(all rows one after the other, int32; where each begins, int64[R+1])."""
+    first = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, np.int32), first
+
+
+def _checked(
+    network: RoadNetwork, edge: Ints, first: Ids, table: RouteTable, source: str, faults: dict[int, tuple[str, str]]
+) -> Demonstrations:
+    """The usable rows of a table whose edges are ``edge[first[r] : first[r+1]]``, and why the others are not."""
+    found, counts, weight = dict(faults), np.diff(first), table.weight
+    for row in np.flatnonzero(~(np.isfinite(weight) & (weight > 0))).tolist():
+        found.setdefault(row, ("bad_weight", f"weight {weight[row]}"))
+    for row in np.flatnonzero(counts < 2).tolist():
+        found.setdefault(row, ("empty", "the row is blank") if counts[row] == 0 else ("single_edge", "one edge"))
     found = {**_bad_moves(network, edge, first), **found}
-    departures = tuple(departure or [None] * len(rows))
-    names = None if traveller is None else tuple(traveller)
-    every = Demonstrations(network, first, edge, tuple(route_id), weights, departures, (), source, is_simulated, names)
-    kept = every.take(np.array([r for r in range(len(rows)) if r not in found], np.int64))
-    skipped = tuple(SkippedRoute(route_id[r], *found[r]) for r in sorted(found))
-    return Demonstrations(**{**vars(kept), "skipped": skipped})
+    skipped = tuple(SkippedRoute(table.route_id[r], *found[r]) for r in sorted(found))
+    every = Demonstrations(
+        network,
+        first,
+        edge,
+        Texts.of(table.route_id),
+        weight,
+        Texts.of(table.departure),
+        skipped,
+        source,
+        table.is_simulated,
+        None if table.traveller is None else Texts.of(table.traveller),
+    )
+    is_kept = np.ones(len(counts), bool)
+    is_kept[list(found)] = False
+    return every.take(np.flatnonzero(is_kept))
+
+
+def _joined(parts: list[Demonstrations]) -> Demonstrations:
+    """Blocks of one file, in their order."""
+    lengths = np.concatenate([np.diff(part.first) for part in parts])
+    travellers = [part.traveller for part in parts if part.traveller is not None]
+    return Demonstrations(
+        parts[0].network,
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.concatenate([part.edge for part in parts]),
+        Texts.joined([part.route_id for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+        Texts.joined([part.departure for part in parts]),
+        tuple(skipped for part in parts for skipped in part.skipped),
+        parts[0].source,
+        any(part.is_simulated for part in parts),
+        Texts.joined(travellers) if travellers else None,
+    )
 
 
 def require_network(demonstrations: Demonstrations, checksum: str, what: str) -> None:
@@ -296,15 +358,13 @@ def require_network(demonstrations: Demonstrations, checksum: str, what: str) ->
         raise WrongNetworkError(what=what, expected=checksum, found=demonstrations.network.checksum)
 
 
-def _edges_of_links(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list[Ints], dict[int, tuple[str, str]]]:
-    counts = np.array([len(s) for s in sequences], np.int64)
-    flat = np.concatenate(sequences) if sequences else np.zeros(0, np.int64)
-    positions = network.graph.edge_positions(flat)
-    row_of = np.repeat(np.arange(len(sequences)), counts)
-    faults: dict[int, tuple[str, str]] = {}
-    for at in np.flatnonzero(positions < 0)[::-1]:
-        faults[int(row_of[at])] = ("unknown_edge", f"edge {int(flat[at])}")
-    return np.split(positions, np.cumsum(counts)[:-1]) if sequences else [], faults
+def _edges_of_links(ids: Ids, first: Ids, network: RoadNetwork) -> tuple[Ints, dict[int, tuple[str, str]]]:
+    """(edge positions, -1 where unknown; the first unknown one of each row)."""
+    positions = network.graph.edge_positions(ids)
+    unknown = np.flatnonzero(positions < 0)[::-1]
+    rows = np.searchsorted(first, unknown, side="right") - 1
+    pairs = zip(rows.tolist(), ids[unknown].tolist(), strict=True)
+    return positions, {row: ("unknown_edge", f"edge {link}") for row, link in pairs}
 
 
 def _bad_moves(network: RoadNetwork, edge: Ints, first: Ids) -> dict[int, tuple[str, str]]:

@@ -18,26 +18,14 @@ Columns of the turn itself: ``is_left``, ``is_right``, ``is_uturn``, and any fur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.errors import ConfigurationError, InvalidValueError
-from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
+from .feature_columns import Column, Feature, Features
 
 _TURN_COLUMNS = ("is_left", "is_right", "is_uturn")
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """The feature columns of a network."""
-
-    names: tuple[str, ...]
-    value: Floats
-    """float64[T, F], one row per turn."""
-    edge_value: Floats
-    """float64[E, F], the part that depends on the edge entered alone; turn columns are 0."""
 
 
 def default_features(network: RoadNetwork) -> tuple[str, ...]:
@@ -51,7 +39,7 @@ def default_features(network: RoadNetwork) -> tuple[str, ...]:
 
 
 def make_features(network: RoadNetwork, names: Sequence[str] = ()) -> Features:
-    """The columns for some names (default: `default_features`). O((T + E) F).
+    """The columns for some names (default: `default_features`), as views of the network's arrays. O((T + E) F).
 
     Raises
     ------
@@ -61,18 +49,10 @@ def make_features(network: RoadNetwork, names: Sequence[str] = ()) -> Features:
         A value that is not finite; names the column and the edge or turn.
     """
     wanted = expand_names(network, names or default_features(network))
-    turns = network.turns
-    value = np.empty((turns.num_turns, len(wanted)))
-    edge_value = np.zeros((turns.num_edges, len(wanted)))
-    for column, name in enumerate(wanted):
-        on_edge, on_turn = _column(network, name)
-        _require_finite(network, name, on_edge, on_turn)
-        if on_turn is None:
-            value[:, column] = on_edge[turns.to_edge]
-            edge_value[:, column] = on_edge
-        else:
-            value[:, column] = on_turn * on_edge[turns.to_edge]
-    return Features(wanted, value, edge_value)
+    features = tuple(_feature(network, name) for name in wanted)
+    for feature in features:
+        _require_finite(network, feature)
+    return Features(features, network.turns.to_edge, network.graph.num_edges)
 
 
 def expand_names(network: RoadNetwork, names: Sequence[str]) -> tuple[str, ...]:
@@ -128,37 +108,31 @@ def _has(network: RoadNetwork, name: str) -> bool:
     )
 
 
-def _column(network: RoadNetwork, name: str) -> tuple[Floats, Floats | None]:
-    """(per edge entered float64[E], per turn float64[T] or None); the feature is their product."""
-    if "*" in name.strip("*"):
-        on_edge, on_turn = np.ones(network.graph.num_edges), None
-        for part in name.split("*"):
-            factor_edge, factor_turn = _column(network, part.strip())
-            with np.errstate(invalid="ignore", over="ignore"):  # the caller names what is not finite
-                on_edge = on_edge * factor_edge
-                if factor_turn is not None:
-                    on_turn = factor_turn if on_turn is None else on_turn * factor_turn
-        return on_edge, on_turn
+def _feature(network: RoadNetwork, name: str) -> Feature:
+    """What a name stands for: a column, or a product of names."""
     turns, columns = network.turns, network.attributes
+    if "*" in name.strip("*"):
+        parts = [_feature(network, part.strip()) for part in name.split("*")]
+        of_edge = [column for part in parts for column in part.of_edge]
+        return Feature(name, tuple(of_edge), tuple(column for part in parts for column in part.of_turn))
     if name == "constant":
-        return np.ones(network.graph.num_edges), None
+        return Feature(name)
     if name in _TURN_COLUMNS:
-        return np.ones(network.graph.num_edges), getattr(turns, name).astype(np.float64)
+        return Feature(name, of_turn=(Column(getattr(turns, name)),))
     if name in turns.extra:
-        return np.ones(network.graph.num_edges), turns.extra[name]
+        return Feature(name, of_turn=(Column(turns.extra[name]),))
     # A column given under the feature's own name is used to its last digit, before one converted through float32.
     if name in columns.extra:
-        return columns.extra[name], None
+        return Feature(name, (Column(columns.extra[name]),))
     kind, _, level = name.partition(":")
     categories = {"class": columns.road_class, "surface": columns.surface}.get(kind)
     if level and categories is not None and level in categories.levels:
-        return categories.mask(level).astype(np.float64), None
+        return Feature(name, (Column(categories.codes, level=categories.levels.index(level)),))
     source, factor = _SOURCES.get(name, (name, 1.0))
-    plain = source if source in _PLAIN else None
-    values = getattr(columns, plain, None) if plain else None
+    values = getattr(columns, source, None) if source in _PLAIN else None
     if values is None or name in {"length_m", "travel_time_s"}:
         raise _unknown(network, name)
-    return values.astype(np.float64) * factor, None
+    return Feature(name, (Column(values, factor),))
 
 
 def _unknown(network: RoadNetwork, name: str) -> ConfigurationError:
@@ -168,20 +142,18 @@ def _unknown(network: RoadNetwork, name: str) -> ConfigurationError:
     )
 
 
-def _require_finite(network: RoadNetwork, name: str, on_edge: Floats, on_turn: Floats | None) -> None:
+def _require_finite(network: RoadNetwork, feature: Feature) -> None:
+    graph, turns = network.graph, network.turns
+    on_edge = feature.on_edges(slice(None), graph.num_edges)
     if not np.isfinite(on_edge).all():
         row = int(np.argmin(np.isfinite(on_edge)))
-        raise InvalidValueError(
-            column=name,
-            row=row,
-            row_name=f"edge {int(network.graph.edge_id[row])}",
-            value=float(on_edge[row]),
-            expected="a finite number",
-        )
-    if on_turn is not None and not np.isfinite(on_turn).all():
+        raise _not_finite(feature, row, f"edge {int(graph.edge_id[row])}", float(on_edge[row]))
+    on_turn = feature.on_turns(slice(None), turns.num_turns)
+    if not np.isfinite(on_turn).all():
         row = int(np.argmin(np.isfinite(on_turn)))
-        ids = network.graph.edge_id
-        ends = f"turn from edge {int(ids[network.turns.from_edge[row]])} to edge {int(ids[network.turns.to_edge[row]])}"
-        raise InvalidValueError(
-            column=name, row=row, row_name=ends, value=float(on_turn[row]), expected="a finite number"
-        )
+        one, two = int(graph.edge_id[turns.from_edge[row]]), int(graph.edge_id[turns.to_edge[row]])
+        raise _not_finite(feature, row, f"turn from edge {one} to edge {two}", float(on_turn[row]))
+
+
+def _not_finite(feature: Feature, row: int, row_name: str, value: float) -> InvalidValueError:
+    return InvalidValueError(column=feature.name, row=row, row_name=row_name, value=value, expected="a finite number")

@@ -11,43 +11,55 @@ from ..core.types import Ids, Ints
 from ..graphs.road_graph import RoadNetwork
 
 
-def edges_of_nodes(sequences: Sequence[Ids], network: RoadNetwork) -> tuple[list[Ints], dict[int, tuple[str, str]]]:
-    """Edges along each sequence of nodes, and the rows that no edges run along.
+class NodePaths:
+    """The edges of a network by the OSM nodes they join and pass, made once for any number of routes."""
 
-    A sequence names either every OSM node passed or the junctions alone, or any mixture in which consecutive nodes are
-    neighbours in one of the two senses. A route may begin or end inside an edge, which then counts as travelled. Of
-    parallel edges between two junctions the shortest that the edge before may turn onto is taken, unless a node inside
-    tells them apart.
+    def __init__(self, network: RoadNetwork) -> None:
+        self._network = network
+        self._inside, self._across = _inside_pairs(network), _junction_pairs(network)
+        shapes = network.shapes
+        self._num_slots = np.diff(shapes.first_point) - 1 if shapes is not None else np.zeros(0, np.int64)
 
-    Returns
-    -------
-    (edges, faults)
-        int32 positions per row (empty where faulty); ``{row: (status, detail)}``.
-    """
-    inside, across = _inside_pairs(network), _junction_pairs(network)
-    num_slots = np.diff(network.shapes.first_point) - 1 if network.shapes is not None else np.zeros(0, np.int64)
-    rows: list[Ints] = []
-    faults: dict[int, tuple[str, str]] = {}
-    for row, nodes in enumerate(sequences):
+    def edges(self, sequences: Sequence[Ids]) -> tuple[list[Ints], dict[int, tuple[str, str]]]:
+        """Edges along each sequence of nodes, and the rows that no edges run along.
+
+        A sequence names either every OSM node passed or the junctions alone, or any mixture in which consecutive nodes
+        are neighbours in one of the two senses. A route may begin or end inside an edge, which then counts as
+        travelled. Of parallel edges between two junctions the shortest that the edge before may turn onto is taken,
+        unless a node inside tells them apart.
+
+        Returns
+        -------
+        (edges, faults)
+            int32 positions per row (empty where faulty); ``{row: (status, detail)}``.
+        """
+        rows: list[Ints] = []
+        faults: dict[int, tuple[str, str]] = {}
+        for row, nodes in enumerate(sequences):
+            found = self._path(nodes)
+            if isinstance(found, tuple):
+                faults[row] = found
+            rows.append(np.array([] if isinstance(found, tuple) else found, np.int32))
+        return rows, faults
+
+    def _path(self, nodes: Ids) -> list[int] | tuple[str, str]:
+        """The edges of one sequence, or (status, detail) of what stands against it."""
         path: list[int] = []
         last_slot = -1
         for pair in pairwise(nodes.tolist()):
-            if pair in inside:
-                edge, slot = _continue(inside[pair], path, last_slot)
-            elif pair in across:
-                edge, slot = _permitted(across[pair], path, network), -1
+            if pair in self._inside:
+                edge, slot = _continue(self._inside[pair], path, last_slot)
+            elif pair in self._across:
+                edge, slot = _permitted(self._across[pair], path, self._network), -1
             else:
-                faults[row] = ("unknown_node", f"from node {pair[0]} to node {pair[1]}")
-                break
+                return "unknown_node", f"from node {pair[0]} to node {pair[1]}"
             is_further = bool(path) and path[-1] == edge and slot > last_slot >= 0
             if not is_further:
-                if path and 0 <= last_slot < num_slots[path[-1]] - 1:
-                    faults[row] = ("banned_turn", f"turns round at node {pair[0]}, inside an edge")
-                    break
+                if path and 0 <= last_slot < self._num_slots[path[-1]] - 1:
+                    return "banned_turn", f"turns round at node {pair[0]}, inside an edge"
                 path.append(edge)
             last_slot = slot
-        rows.append(np.array(path if row not in faults else [], np.int32))
-    return rows, faults
+        return path
 
 
 def _continue(options: list[tuple[int, int]], path: list[int], last_slot: int) -> tuple[int, int]:

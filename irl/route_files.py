@@ -1,11 +1,12 @@
-"""Route files: CSV and Parquet with one route per row."""
+"""Route files: CSV and Parquet with one route per row, read and written in blocks of rows."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +16,20 @@ import pyarrow.parquet
 
 from ..core.errors import InputFileError
 from ..core.types import Floats, Ids
+from .texts import Texts
 
 _COLUMNS = (
     "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight and traveller"
 )
 
 _KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "traveller", "is_simulated"})
+_ROWS = 1 << 13
+"""Rows that are text at a time: some 40 MB of routes of 500 edges."""
 
 
 @dataclass(frozen=True, eq=False)
 class RouteTable:
-    """The rows of a route file, unchecked."""
+    """Some consecutive rows of a route file, unchecked."""
 
     route_id: Sequence[str]
     text: Sequence[str]
@@ -37,10 +41,15 @@ class RouteTable:
     is_simulated: bool
     traveller: Sequence[str | None] | None = None
     """Who made each route; None where the file has no such column, None in a row that does not say."""
+    first_row: int = 0
+    """Rows of the file that stand before these."""
 
-    def sequences(self, path: str | Path) -> list[Ids]:
-        """The ids of each row, int64; `InputFileError` names the first row that holds something else."""
-        split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pa.array(self.text, pa.string())))
+    def sequences(self, path: str | Path) -> tuple[Ids, Ids]:
+        """(ids, first), int64: the ids of row r are ``ids[first[r] : first[r+1]]``.
+
+        `InputFileError` names the first row that holds something else.
+        """
+        split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(Texts.of(self.text).arrow()))
         counts = np.asarray(pc.list_value_length(split), np.int64)
         words = pc.list_flatten(split)
         is_word = pc.not_equal(words, "")
@@ -52,7 +61,7 @@ class RouteTable:
             flat = np.asarray(pc.cast(pc.filter(words, is_word), pa.int64()))
         except pa.ArrowInvalid:
             raise self._first_bad_row(path) from None
-        return np.split(flat, np.cumsum(counts)[:-1]) if len(counts) else []
+        return flat, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     def _first_bad_row(self, path: str | Path) -> InputFileError:
         column = "nodes" if self.is_nodes else "links"
@@ -61,7 +70,7 @@ class RouteTable:
                 if not word.removeprefix("-").isdecimal() or abs(int(word)) >= 1 << 63:
                     return InputFileError(
                         path=path,
-                        row=row + 1,
+                        row=self.first_row + row + 1,
                         column=column,
                         problem=f"{word!r} is not an integer id",
                         remedy="Give ids separated by spaces",
@@ -74,30 +83,40 @@ class RouteTable:
         )
 
 
-def read_route_table(path: str | Path) -> RouteTable:
-    """Read a ``.csv`` or ``.parquet`` file of routes; `InputFileError` says what is wrong with it."""
+def read_route_blocks(path: str | Path, *, rows: int = _ROWS) -> Iterator[RouteTable]:
+    """Read a ``.csv`` or ``.parquet`` file of routes, so many rows at a time; a file without routes is one empty block.
+
+    `InputFileError` says what is wrong with it: what concerns the whole file before the first block. Memory: the rows
+    of a block, beside what Arrow needs to unpack a page of each column of a Parquet file or 16 MB of CSV.
+    """
     source = Path(path)
-    if not source.is_file():
-        raise InputFileError(path=path, problem="there is no such file", remedy="Check the path")
-    if source.suffix not in {".csv", ".parquet"}:
-        raise InputFileError(
-            path=path,
-            problem=f"routes are read from .csv or .parquet, not {source.suffix!r}",
-            remedy="Rename or convert it",
-        )
-    if source.stat().st_size == 0:
-        raise InputFileError(path=path, problem="the file is empty", remedy=f"It needs the columns {_COLUMNS}")
+    _require_route_file(source)
     try:
-        table = _read_csv(source) if source.suffix == ".csv" else pyarrow.parquet.read_table(source)
-        return _table(source, table)
+        schema, batches = _open_csv(source) if source.suffix == ".csv" else _open_parquet(source, rows)
+        column = _id_column(source, schema.names)
+        done = 0
+        for batch in batches:
+            for begin in range(0, batch.num_rows, rows):
+                block = batch.slice(begin, rows)
+                yield _block(source, block, column, done)
+                done += block.num_rows
+        if done == 0:
+            yield _block(source, pa.RecordBatch.from_pylist([], schema), column, 0)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputFileError(
             path=path, problem=f"cannot be read ({error})", remedy="Check that the file is whole and of that format"
         ) from error
 
 
-def write_route_table(path: str | Path, table: RouteTable) -> None:
-    """Write ``.csv`` or ``.parquet`` atomically (temporary file, then rename)."""
+def id_texts(ids: Ids, first: Ids) -> Texts:
+    """``ids[first[r] : first[r+1]]``, separated by spaces, for every row r; what `RouteTable.sequences` reads."""
+    words = pa.array(ids).cast(pa.string())
+    rows = pa.LargeListArray.from_arrays(pa.array(first - first[0], pa.int64()), words)
+    return Texts(pc.binary_join(rows, " "))
+
+
+def write_route_blocks(path: str | Path, tables: Iterable[RouteTable]) -> None:
+    """Write ``.csv`` or ``.parquet`` atomically (temporary file, then rename), a row group per table; at least one."""
     target = Path(path)
     if target.suffix not in {".csv", ".parquet"}:
         raise InputFileError(
@@ -105,39 +124,73 @@ def write_route_table(path: str | Path, table: RouteTable) -> None:
             problem=f"routes are written as .csv or .parquet, not {target.suffix!r}",
             remedy="Choose one of these suffixes",
         )
-    columns = {
-        "route_id": pa.array(list(table.route_id), pa.string()),
-        "nodes" if table.is_nodes else "links": pa.array(list(table.text), pa.string()),
-        "departure": pa.array(list(table.departure), pa.string()),
-        "weight": pa.array(table.weight, pa.float64()),
-        "is_simulated": pa.array([table.is_simulated] * len(table.text), pa.bool_()),
-    }
-    if table.traveller is not None:
-        columns["traveller"] = pa.array(list(table.traveller), pa.string())
-    out = pa.table(columns)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.partial")
-    if target.suffix == ".csv":
-        pyarrow.csv.write_csv(out, scratch)
-    else:
-        pyarrow.parquet.write_table(out, scratch)
+    make = pyarrow.csv.CSVWriter if target.suffix == ".csv" else pyarrow.parquet.ParquetWriter
+    blocks = map(_arrow_table, tables)
+    first = next(blocks)
+    with make(scratch, first.schema) as writer:
+        writer.write_table(first)
+        for block in blocks:
+            writer.write_table(block)
     os.replace(scratch, target)
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _arrow_table(table: RouteTable) -> pa.Table:
+    texts = {
+        "route_id": table.route_id,
+        "nodes" if table.is_nodes else "links": table.text,
+        "departure": table.departure,
+    }
+    columns = {name: Texts.of(column).arrow().cast(pa.string()) for name, column in texts.items()}
+    columns["weight"] = pa.array(table.weight, pa.float64())
+    columns["is_simulated"] = pa.array(np.full(len(table.weight), table.is_simulated))
+    if table.traveller is not None:
+        columns["traveller"] = Texts.of(table.traveller).arrow().cast(pa.string())
+    return pa.table(columns)
+
+
+def _require_route_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputFileError(path=path, problem="there is no such file", remedy="Check the path")
+    if path.suffix not in {".csv", ".parquet"}:
+        raise InputFileError(
+            path=path,
+            problem=f"routes are read from .csv or .parquet, not {path.suffix!r}",
+            remedy="Rename or convert it",
+        )
+    if path.stat().st_size == 0:
+        raise InputFileError(path=path, problem="the file is empty", remedy=f"It needs the columns {_COLUMNS}")
+
+
+def _open_parquet(path: Path, rows: int) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    # Unbuffered, a reader holds every column of a row group as the file has it.
+    file = pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+    wanted = [name for name in file.schema_arrow.names if name in _KNOWN]
+    # One row group after the other: what was read of a group is kept until its iterator is gone.
+    batches = (
+        batch
+        for group in range(file.num_row_groups)
+        for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted, use_threads=False)
+    )
+    return file.schema_arrow, batches
+
+
+def _open_csv(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     # Everything as text first: a route of one edge would otherwise be read as a number, and ids of 16 digits as floats.
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline().strip().split(",")
     types = {name.strip('"'): pa.string() for name in header}
-    return pyarrow.csv.read_csv(
+    reader = pyarrow.csv.open_csv(
         path,
+        read_options=pyarrow.csv.ReadOptions(block_size=1 << 24),
         convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=False),
     )
+    return reader.schema, iter(reader)
 
 
-def _table(path: Path, table: pa.Table) -> RouteTable:
-    names = table.column_names
+def _id_column(path: Path, names: list[str]) -> str:
     column = "links" if "links" in names else "nodes" if "nodes" in names else None
     if column is None:
         raise InputFileError(
@@ -152,44 +205,58 @@ def _table(path: Path, table: pa.Table) -> RouteTable:
             problem=f"has more than one column {', '.join(sorted(repeated & _KNOWN))}",
             remedy="Keep one of them",
         )
-    ids = _strings(table, "route_id") if "route_id" in names else [str(row + 1) for row in range(table.num_rows)]
-    departure = _strings(table, "departure") if "departure" in names else [None] * table.num_rows
-    travellers = _strings(table, "traveller") if "traveller" in names else None
-    flags = _strings(table, "is_simulated") if "is_simulated" in names else []
+    return column
+
+
+def _block(path: Path, batch: pa.RecordBatch, column: str, first_row: int) -> RouteTable:
+    names, count = batch.schema.names, batch.num_rows
+    numbers = pa.array(np.arange(first_row + 1, first_row + count + 1)).cast(pa.string())
+    ids = pc.coalesce(_texts(batch, "route_id"), numbers) if "route_id" in names else numbers
+    flags = pc.utf8_lower(_texts(batch, "is_simulated")) if "is_simulated" in names else pa.array([], pa.string())
     return RouteTable(
-        [value or str(row + 1) for row, value in enumerate(ids)],
-        _id_text(table.column(column)),
+        Texts(ids),
+        Texts(_id_text(batch.column(column))),
         column == "nodes",
-        [value or None for value in departure],
-        _weights(path, table),
-        any((value or "").lower() == "true" for value in flags),
-        None if travellers is None else [value or None for value in travellers],
+        Texts(_texts(batch, "departure") if "departure" in names else pa.nulls(count)),
+        _weights(path, batch, first_row),
+        bool(pc.any(pc.equal(flags, "true")).as_py()),
+        Texts(_texts(batch, "traveller")) if "traveller" in names else None,
+        first_row,
     )
 
 
-def _strings(table: pa.Table, name: str) -> list[str | None]:
-    return list(pc.cast(table.column(name), pa.string()).to_pylist())
+def _texts(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column as text, null where it is blank."""
+    column = pc.cast(batch.column(name), pa.string())
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
 
 
-def _id_text(column: pa.ChunkedArray) -> list[str]:
+def _id_text(column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return [" ".join(map(str, row or [])) for row in column.to_pylist()]
-    return [value or "" for value in pc.cast(column, pa.string()).to_pylist()]
+        return pa.array([" ".join(map(str, row or [])) for row in column.to_pylist()], pa.string())
+    return pc.fill_null(pc.cast(column, pa.string()), "")
 
 
-def _weights(path: Path, table: pa.Table) -> Floats:
-    if "weight" not in table.column_names:
-        return np.ones(table.num_rows)
-    weights = np.empty(table.num_rows)
-    for row, value in enumerate(table.column("weight").to_pylist()):
-        try:
-            weights[row] = 1.0 if value in (None, "") else float(value)
-        except (TypeError, ValueError):
-            raise InputFileError(
-                path=path,
-                row=row + 1,
-                column="weight",
-                problem=f"{value!r} is not a number",
-                remedy="Give a positive number, or nothing for 1",
-            ) from None
+def _weights(path: Path, batch: pa.RecordBatch, first_row: int) -> Floats:
+    if "weight" not in batch.schema.names:
+        return np.ones(batch.num_rows)
+    column = batch.column("weight")
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return np.asarray(pc.fill_null(pc.cast(column, pa.float64(), safe=False), 1.0))
+    weights = np.empty(batch.num_rows)
+    for row, value in enumerate(column.to_pylist()):
+        weights[row] = _weight(path, value, first_row + row + 1)
     return weights
+
+
+def _weight(path: Path, value: Any, row: int) -> float:
+    try:
+        return 1.0 if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        raise InputFileError(
+            path=path,
+            row=row,
+            column="weight",
+            problem=f"{value!r} is not a number",
+            remedy="Give a positive number, or nothing for 1",
+        ) from None

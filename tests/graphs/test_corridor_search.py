@@ -11,14 +11,8 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from strategies import make_grid, make_network, road_networks
 from trodden.core.compiled import kernel
-from trodden.graphs.corridor_search import (
-    FOUND,
-    TOO_LARGE,
-    UNREACHABLE,
-    Workspace,
-    find_corridors,
-    make_search_graph,
-)
+from trodden.graphs.corridor_search import Workspace, find_corridors, joined, make_search_graph
+from trodden.graphs.search_kernels import FOUND, TOO_LARGE, UNREACHABLE
 
 TAUS = (0.0, 0.7, 3.0, np.inf)
 
@@ -37,30 +31,43 @@ def definition(turns, cost, origin, goals, tau, is_absorbing):
 
 
 def check(turns, cost, origin, goals, tau, is_absorbing, workspace):
-    graph = make_search_graph(turns)
-    ends = np.array([0, len(goals)])
     found = find_corridors(
-        graph, cost, np.array([origin], np.int32), ends, goals, tau, workspace, is_absorbing=is_absorbing
+        make_search_graph(turns),
+        cost,
+        np.array([origin], np.int32),
+        np.array([0, len(goals)]),
+        goals,
+        tau,
+        workspace,
+        is_absorbing=is_absorbing,
     )
+    check_trip(turns, cost, origin, goals, tau, is_absorbing, found, 0)
+
+
+def check_trip(turns, cost, origin, goals, tau, is_absorbing, found, trip):
     states, best, back = definition(turns, cost, origin, goals, tau, is_absorbing)
+    mine = found.states(trip)
     if not len(states):
-        assert found.ended[0] == UNREACHABLE
-        assert len(found.states(0)) == 0
+        assert found.ended[trip] == UNREACHABLE
+        assert len(mine) == 0
         return
-    assert found.ended[0] == FOUND
-    assert found.best_cost[0] == pytest.approx(best, rel=1e-12, abs=1e-12)
-    assert set(found.states(0).tolist()) == set(states.tolist())
-    np.testing.assert_allclose(found.cost_to_go, back[found.state], rtol=1e-12, atol=1e-12)
-    assert (np.diff(found.cost_to_go) >= 0).all()
-    assert found.state[found.origin[0]] == origin
-    assert set(found.state[: found.num_goals[0]].tolist()) == set(states.tolist()) & set(goals.tolist())
+    assert found.ended[trip] == FOUND
+    assert found.best_cost[trip] == pytest.approx(best, rel=1e-12, abs=1e-12)
+    assert set(mine.tolist()) == set(states.tolist())
+    low, high = found.first_state[trip : trip + 2]
+    togo = found.cost_to_go[low:high]
+    np.testing.assert_allclose(togo, back[mine], rtol=1e-12, atol=1e-12)
+    assert (np.diff(togo) >= 0).all()
+    assert mine[found.origin[trip]] == origin
+    assert set(mine[: found.num_goals[trip]].tolist()) == set(states.tolist()) & set(goals.tolist())
     inside = np.isin(turns.from_edge, states) & np.isin(turns.to_edge, states)
     if is_absorbing:
         inside &= ~np.isin(turns.from_edge, goals)
-    assert sorted(found.turn.tolist()) == np.flatnonzero(inside).tolist()
-    np.testing.assert_array_equal(found.state[found.head], turns.to_edge[found.turn])
-    tails = np.repeat(found.state, np.diff(found.first_turn))
-    np.testing.assert_array_equal(tails, turns.from_edge[found.turn])
+    span = slice(found.first_turn[low], found.first_turn[high])
+    assert sorted(found.turn[span].tolist()) == np.flatnonzero(inside).tolist()
+    np.testing.assert_array_equal(mine[found.head[span]], turns.to_edge[found.turn[span]])
+    tails = np.repeat(mine, np.diff(found.first_turn[low : high + 1]))
+    np.testing.assert_array_equal(tails, turns.from_edge[found.turn[span]])
 
 
 @settings(max_examples=150, deadline=None)
@@ -75,6 +82,74 @@ def test_random_networks(network, seed, tau, is_absorbing):
         last = int(random.integers(turns.num_edges))
         goals = [last] if is_absorbing else np.flatnonzero(network.graph.head == network.graph.head[last])
         check(turns, cost, origin, np.array(goals, np.int32), tau, is_absorbing, workspace)
+
+
+@settings(max_examples=150, deadline=None)
+@given(road_networks(), st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([7, 30, 1000]))
+def test_trips_to_one_destination_share_a_disk(network, seed, is_absorbing, most_settled):
+    """Widths of their own, unreachable ones among them, others before and after, and caps that undo the sharing."""
+    random, turns = np.random.default_rng(seed), network.turns
+    cost = random.uniform(0.05, 2.0, turns.num_turns)
+    workspace = Workspace(turns.num_edges, most_settled)
+    last = random.integers(0, turns.num_edges, 3).repeat([2, 19, 16])
+    goals = [
+        np.array([one] if is_absorbing else np.flatnonzero(network.graph.head == network.graph.head[one]), np.int32)
+        for one in last
+    ]
+    first = np.concatenate([[0], np.cumsum([len(one) for one in goals])])
+    origins = random.integers(0, turns.num_edges, len(last)).astype(np.int32)
+    tau = random.choice([0.0, 0.7, 3.0], len(last))
+    found = find_corridors(
+        make_search_graph(turns),
+        cost,
+        origins,
+        first,
+        np.concatenate(goals),
+        tau,
+        workspace,
+        is_absorbing=is_absorbing,
+    )
+    assert len(found) == len(last)
+    for n in range(len(last)):
+        if found.ended[n] == TOO_LARGE:
+            assert turns.num_edges > most_settled
+        else:
+            check_trip(turns, cost, int(origins[n]), goals[n], tau[n], is_absorbing, found, n)
+
+
+@pytest.mark.parametrize("num_destinations", [40, 2])
+def test_a_search_stops_at_costs_that_are_not_known_and_goes_on(num_destinations):
+    """One by one, and around a shared disk: the parts together are what one search with all costs finds."""
+    network = make_grid(60, 60)
+    turns, random = network.turns, np.random.default_rng(2)
+    cost = random.uniform(0.5, 2.0, turns.num_turns)
+    goals = np.sort(random.choice(turns.num_edges, num_destinations)).astype(np.int32).repeat(40 // num_destinations)
+    origins = random.integers(0, turns.num_edges, 40).astype(np.int32)
+    graph, workspace = make_search_graph(turns), Workspace(turns.num_edges, turns.num_edges)
+    whole = find_corridors(graph, cost, origins, np.arange(41), goals, 4.0, workspace, is_absorbing=True)
+    is_known, seen, parts, done = np.zeros(len(cost) // 4096 + 1, bool), np.full_like(cost, np.nan), [], 0
+    while done < 40:
+        part = find_corridors(
+            graph,
+            seen,
+            origins[done:],
+            np.arange(41 - done),
+            goals[done:],
+            4.0,
+            workspace,
+            is_absorbing=True,
+            is_known=is_known,
+        )
+        parts.append(part)
+        done += len(part)
+        if done < 40:
+            block = slice(part.unknown_block * 4096, (part.unknown_block + 1) * 4096)
+            assert not is_known[part.unknown_block]
+            seen[block], is_known[part.unknown_block] = cost[block], True
+    assert len(parts) > 3
+    together = joined(parts)
+    for name in ("best_cost", "limit", "first_state", "state", "cost_to_go", "first_turn", "turn", "head", "origin"):
+        np.testing.assert_allclose(getattr(together, name), getattr(whole, name), rtol=1e-12)
 
 
 @pytest.mark.parametrize("tau", TAUS)

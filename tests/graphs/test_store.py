@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ascii_map import town
 from trodden.core.errors import InputFileError, StoredFolderError
-from trodden.core.folders import write_folder
+from trodden.core.folders import read_folder, write_folder
 from trodden.graphs.reading import read_roads
 from trodden.graphs.road_graph import Categories, RoadNetwork
 from trodden.graphs.store import load_network, network_checksum, save_network
@@ -92,6 +92,26 @@ def test_checksum_covers_arrays_and_names_but_not_the_report(network: RoadNetwor
         replace(network, shapes=None),
     ]
     assert len({network.checksum, *(checksum(other) for other in others)}) == 1 + len(others)
+
+
+def test_a_folder_with_codes_of_an_earlier_release_is_the_same_network(network: RoadNetwork, tmp_path: Path) -> None:
+    folder = save_network(network, tmp_path / "stored")
+    stored = read_folder(folder, kind="network", version=1)
+    wide = {f"attributes.{name}" for name in ("road_class", "lanes", "surface", "access", "name")}
+    assert wide < set(stored.arrays)
+    arrays = {name: array.astype(np.int32) if name in wide else array for name, array in stored.arrays.items()}
+    old = write_folder(tmp_path / "old", kind="network", version=1, document=stored.document, arrays=arrays)
+    loaded = load_network(old)
+    assert_same(loaded, network)
+    assert checksum(loaded) == network.checksum
+
+
+@pytest.mark.parametrize(("num_levels", "want"), [(1, np.int8), (128, np.int8), (129, np.int16), (32_769, np.int32)])
+def test_codes_are_as_narrow_as_their_levels_allow(num_levels: int, want: type) -> None:
+    codes = np.array([0, num_levels - 1], np.int32)
+    column = Categories(codes, tuple(map(str, range(num_levels))))
+    assert column.codes.dtype == want
+    assert [column.text(row) for row in range(2)] == ["0", str(num_levels - 1)]
 
 
 def test_every_altered_file_is_named(network: RoadNetwork, tmp_path: Path) -> None:

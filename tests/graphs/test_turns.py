@@ -294,6 +294,17 @@ def test_every_pair_is_a_candidate_and_groups_ascend(tmp_path: Path) -> None:
 
 
 @settings(deadline=None)
+@given(road_networks())
+def test_find_equals_a_dictionary(network: RoadNetwork) -> None:
+    turns = network.turns
+    pairs = zip(turns.from_edge.tolist(), turns.to_edge.tolist(), strict=True)
+    known = {pair: turn for turn, pair in enumerate(pairs)}
+    begin, end = (one.reshape(-1).astype(np.int32) for one in np.indices((turns.num_edges, turns.num_edges)))
+    want = [known.get(pair, -1) for pair in zip(begin.tolist(), end.tolist(), strict=True)]
+    assert turns.find(begin, end).tolist() == want
+
+
+@settings(deadline=None)
 @given(road_networks(), st.sampled_from(["dead_ends", "everywhere", "never"]), st.integers(0, 2**32 - 1))
 def test_u_turn_rule_equals_naive(network: RoadNetwork, rule: UTurns, seed: int) -> None:
     moves = candidate_turns(network.graph, None)

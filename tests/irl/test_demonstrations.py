@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import Counter
+from functools import partial
 
 import irl_oracles as naive
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +23,7 @@ from trodden.irl.demonstrations import (
     read_demonstrations,
     require_network,
 )
+from trodden.irl.route_files import read_route_blocks
 
 # 0 -> 1 <-> 2 -> 3 <-> 4, 3 -> 0; edge ids in this order from 1000; turning back is not permitted.
 TAIL, HEAD = [0, 1, 2, 2, 3, 3, 4], [1, 2, 1, 3, 0, 4, 3]
@@ -178,7 +182,7 @@ def test_splits_are_disjoint_complete_and_reproducible(split, fraction):
     rest, held_out = split(routes, fraction, seed=5)
     assert len(rest) >= 1
     assert len(held_out) >= 1
-    assert sorted(rest.route_id + held_out.route_id) == sorted(routes.route_id)
+    assert sorted([*rest.route_id, *held_out.route_id]) == sorted(routes.route_id)
     row_of = {name: row for row, name in enumerate(routes.route_id)}
     for part in (rest, held_out):
         for row, name in enumerate(part.route_id):
@@ -310,3 +314,49 @@ def test_exactly_the_moves_of_the_network_are_accepted(case, seed):
 def test_a_checked_set_does_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         grid_routes().source = "elsewhere"
+
+
+@pytest.mark.parametrize("column", ["links", "nodes"])
+def test_reading_in_blocks_gives_the_same_routes_and_the_same_faults(tmp_path, monkeypatch, column):
+    grid, random = make_grid(6, 7), np.random.default_rng(3)
+    graph = grid.graph
+    texts = []
+    for row in range(200):
+        walk = [int(random.integers(graph.num_edges))]
+        while len(walk) < 2 + row % 6:
+            out = grid.turns.to_edge[grid.turns.first_out[walk[-1]] : grid.turns.first_out[walk[-1] + 1]]
+            walk.append(int(random.choice(out)))
+        ids = graph.edge_id[walk] if column == "links" else graph.node_id[[graph.tail[walk[0]], *graph.head[walk]]]
+        spoilt = ids.tolist()
+        if row % 7 == 0:
+            spoilt[-1] = 99_999
+        texts.append(" ".join(map(str, spoilt if row % 11 else random.permutation(spoilt).tolist())))
+    texts[50] = ""
+    weight = np.where(np.arange(200) % 13 == 0, -1.0, 2.0)
+    path = tmp_path / "routes.parquet"
+    pq.write_table(pa.table({column: texts, "weight": weight}), path, row_group_size=33)
+    whole = read_demonstrations(path, grid)
+    monkeypatch.setattr("trodden.irl.demonstrations.read_route_blocks", partial(read_route_blocks, rows=10))
+    pieces = read_demonstrations(path, grid)
+    assert pieces.skipped == whole.skipped
+    assert {"unknown_edge" if column == "links" else "unknown_node", "bad_weight", "empty"} <= set(
+        whole.skipped_by_reason
+    )
+    assert (pieces.route_id, pieces.departure, pieces.traveller) == (whole.route_id, whole.departure, None)
+    for name in ("first", "edge", "weight"):
+        one, two = getattr(pieces, name), getattr(whole, name)
+        assert one.dtype == two.dtype
+        np.testing.assert_array_equal(one, two)
+    assert pieces.digest("arrival") == whole.digest("arrival")
+
+
+def test_large_sets_are_written_in_row_groups(tmp_path, monkeypatch):
+    grid = make_grid(3, 3)
+    turns = grid.turns
+    rows = [np.array([one, two], np.int32) for one, two in zip(turns.from_edge, turns.to_edge, strict=True)]
+    routes = demonstrations_from_edges(grid, rows, [f"r{n}" for n in range(len(rows))])
+    monkeypatch.setattr("trodden.irl.demonstrations._WRITTEN", 7)
+    routes.write(tmp_path / "routes.parquet")
+    assert pq.ParquetFile(tmp_path / "routes.parquet").num_row_groups == -(-len(rows) // 7)
+    back = read_demonstrations(tmp_path / "routes.parquet", grid)
+    assert (back.route_id, back.digest("stop")) == (routes.route_id, routes.digest("stop"))

@@ -47,6 +47,11 @@ def network():
     return rebuilt(plain, attributes=attributes, turns=turns)
 
 
+def edge_value(features):
+    """float64[E, F]: what each feature says of an edge alone."""
+    return np.column_stack([features.edge_reward(one) for one in np.eye(len(features))])
+
+
 @pytest.mark.parametrize(
     ("name", "per_edge"),
     [
@@ -67,7 +72,7 @@ def network():
 def test_columns_of_the_edge_entered(network, name, per_edge):
     features = make_features(network, [name])
     assert features.names == (name,)
-    np.testing.assert_allclose(features.edge_value[:, 0], per_edge, rtol=1e-6)
+    np.testing.assert_allclose(edge_value(features)[:, 0], per_edge, rtol=1e-6)
     np.testing.assert_allclose(features.value[:, 0], [per_edge[e] for e in ENTERED], rtol=1e-6)
 
 
@@ -86,21 +91,21 @@ def test_columns_of_the_edge_entered(network, name, per_edge):
 def test_columns_of_the_turn(network, name, per_turn):
     features = make_features(network, [name])
     np.testing.assert_allclose(features.value[:, 0], per_turn, rtol=1e-6)
-    assert not features.edge_value.any()
+    assert not edge_value(features).any()
 
 
 def test_columns_stand_in_the_order_asked_for(network):
     features = make_features(network, ("is_left", "length_km", "constant"))
     assert features.value.shape == (6, 3)
     assert features.value[0].tolist() == pytest.approx([1, 0.2, 1])
-    assert features.edge_value[1].tolist() == pytest.approx([0, 0.2, 1])
+    assert edge_value(features)[1].tolist() == pytest.approx([0, 0.2, 1])
 
 
 def test_a_star_stands_for_every_class_but_the_most_frequent(network):
     assert expand_names(network, ["class:*"]) == ("class:primary", "class:service")  # no edge is a track
     assert expand_names(network, ["surface:*", "constant"]) == ("surface:asphalt", "surface:gravel", "constant")
     features = make_features(network, ["constant", "class:*"])
-    np.testing.assert_array_equal(features.edge_value, [[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(edge_value(features), [[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 1], [1, 0, 0]])
 
 
 def test_edges_without_a_class_have_no_column_of_their_own(network):
@@ -123,7 +128,7 @@ def test_the_default_set(network):
 def test_a_column_under_a_features_own_name_is_used_to_its_last_digit(network):
     exact = np.array([0.1, 0.2, 0.3, 0.4, 0.123456789012345])
     given = rebuilt(network, attributes=dataclasses.replace(network.attributes, extra={"travel_time_min": exact}))
-    np.testing.assert_array_equal(make_features(given, ["travel_time_min"]).edge_value[:, 0], exact)
+    np.testing.assert_array_equal(edge_value(make_features(given, ["travel_time_min"]))[:, 0], exact)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +195,38 @@ def test_infinity_times_nothing_is_no_number_and_no_warning(network):
     spoilt = rebuilt(network, attributes=dataclasses.replace(network.attributes, extra=extra))
     with pytest.raises(InvalidValueError, match="edge 1001"):
         make_features(spoilt, ["nothing*toll_eur"])
+
+
+EVERY = ("constant", "length_km", "lanes", "class:*", "is_left", "delay_s", "is_uturn*toll_eur*length_km", "toll_eur")
+
+
+def test_products_with_the_matrix_equal_the_dense_ones(network):
+    features, random = make_features(network, EVERY), np.random.default_rng(0)
+    coefficients, weights = random.normal(size=len(features)), random.normal(size=6)
+    np.testing.assert_allclose(features.reward(coefficients), features.value @ coefficients, rtol=1e-13)
+    np.testing.assert_allclose(features.project(weights), features.value.T @ weights, rtol=1e-13)
+    some = np.array([5, 0, 5])
+    np.testing.assert_array_equal(features.rows(some), features.value[some])
+    np.testing.assert_array_equal(features.range.minimum, features.value.min(axis=0))
+    np.testing.assert_array_equal(features.range.maximum, features.value.max(axis=0))
+    np.testing.assert_allclose(features.range.mean_square, (features.value**2).mean(axis=0), rtol=1e-13)
+
+
+def test_blocks_do_not_change_a_number(network, monkeypatch):
+    whole = make_features(network, EVERY)
+    monkeypatch.setattr("trodden.irl.feature_columns._BLOCK", 2)
+    pieces = make_features(network, EVERY)
+    np.testing.assert_array_equal(pieces.value, whole.value)
+    theta, weights = np.arange(1.0, len(whole) + 1), np.arange(6.0)
+    np.testing.assert_array_equal(pieces.reward(theta), whole.reward(theta))
+    np.testing.assert_allclose(pieces.project(weights), whole.project(weights), rtol=1e-14)
+    np.testing.assert_allclose(pieces.range.mean_square, whole.range.mean_square, rtol=1e-14)
+
+
+def test_columns_are_views_of_the_network(network):
+    features = make_features(network, EVERY)
+    held = [part.values for column in features.columns for part in (*column.of_edge, *column.of_turn)]
+    owners = [*vars(network.attributes).values(), network.attributes.extra["toll_eur"], *vars(network.turns).values()]
+    arrays = [getattr(one, "codes", one) for one in [*owners, network.turns.extra["delay_s"]]]
+    assert all(any(one is array for array in arrays) for one in held)
+    assert "value" not in vars(features), "the dense matrix is made only where it is asked for"

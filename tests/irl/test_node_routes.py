@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import make_network, road_networks
 from trodden.graphs.road_graph import EdgeShapes
 from trodden.irl.demonstrations import read_demonstrations
-from trodden.irl.node_routes import edges_of_nodes
+from trodden.irl.node_routes import NodePaths
 
 # Junctions 10, 11, 12. Two edges 10 -> 11 (by 50 and by 60, 61), 11 -> 10 back along 50, 11 -> 12 straight, 12 -> 10 by
 # 70, a loop at 12 by 80, 81. Lengths: the way by 50 is the shorter.
@@ -32,7 +32,7 @@ def network():
 
 
 def edges(network, *nodes):
-    (row,), faults = edges_of_nodes([np.array(nodes, np.int64)], network)
+    (row,), faults = NodePaths(network).edges([np.array(nodes, np.int64)])
     assert faults == {}
     return row.tolist()
 
@@ -72,13 +72,13 @@ def test_the_edges_along_some_nodes(network, nodes, want):
     ],
 )
 def test_nodes_that_no_edge_joins(network, nodes, detail):
-    rows, faults = edges_of_nodes([np.array(nodes), np.array([11, 12])], network)
+    rows, faults = NodePaths(network).edges([np.array(nodes), np.array([11, 12])])
     assert faults == {0: ("unknown_node", detail)}
     assert [row.tolist() for row in rows] == [[], [STRAIGHT]]
 
 
 def test_turning_round_inside_an_edge_is_not_taken_for_a_turn_at_its_end(network):
-    _, faults = edges_of_nodes([np.array([10, 50, 10])], network)
+    _, faults = NodePaths(network).edges([np.array([10, 50, 10])])
     assert faults == {0: ("banned_turn", "turns round at node 50, inside an edge")}
 
 
@@ -93,7 +93,7 @@ def test_a_file_of_nodes(network, tmp_path):
 def test_a_network_without_shapes_has_junctions_alone():
     network = make_network([0, 1, 1], [1, 2, 2], length_m=np.array([10.0, 30.0, 20.0]))
     assert edges(network, 10, 11, 12) == [0, 2]
-    _, faults = edges_of_nodes([np.array([10, 50])], network)
+    _, faults = NodePaths(network).edges([np.array([10, 50])])
     assert list(faults) == [0]
 
 
@@ -137,12 +137,12 @@ def test_walks_come_back_from_their_nodes(case):
         return [int(graph.node_id[graph.tail[edge]]), int(graph.node_id[graph.head[edge]])]
 
     full = [joined([naive.edge_nodes(network, e) for e in walk]) for walk in walks]
-    rows, faults = edges_of_nodes(full, network)
+    rows, faults = NodePaths(network).edges(full)
     assert faults == {}
     assert [row.tolist() for row in rows] == walks
 
     junctions = [joined([ends(e) for e in walk]) for walk in walks]
-    rows, faults = edges_of_nodes(junctions, network)
+    rows, faults = NodePaths(network).edges(junctions)
     assert faults == {}
     assert [row.tolist() for row in rows] == [by_junctions(network, walk) for walk in walks]
 
@@ -151,7 +151,7 @@ def test_walks_come_back_from_their_nodes(case):
         joined([naive.edge_nodes(network, e) if whole else ends(e) for e, whole in zip(walk, flags, strict=True)])
         for walk, flags in zip(walks, is_full, strict=True)
     ]
-    rows, faults = edges_of_nodes(mixed, network)
+    rows, faults = NodePaths(network).edges(mixed)
     assert faults == {}
     want = [by_junctions(network, walk, flags) for walk, flags in zip(walks, is_full, strict=True)]
     assert [row.tolist() for row in rows] == want
@@ -169,6 +169,6 @@ def test_a_walk_may_begin_and_end_inside_an_edge(case):
         if end - begin >= 2 and len(walk) > 1:
             cut.append(nodes[begin:end])
             want.append(walk)
-    rows, faults = edges_of_nodes(cut, network)
+    rows, faults = NodePaths(network).edges(cut)
     assert faults == {}
     assert [row.tolist() for row in rows] == want

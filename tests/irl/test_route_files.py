@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from trodden.core.errors import InputFileError
-from trodden.irl.route_files import RouteTable, read_route_table, write_route_table
+from trodden.irl.route_files import RouteTable, id_texts, read_route_blocks, write_route_blocks
+from trodden.irl.texts import Texts
 
 
 def csv(folder, text, *, encoding="utf-8"):
@@ -22,8 +26,18 @@ def parquet(folder, **columns):
     return path
 
 
+def read_route_table(path):
+    (table,) = read_route_blocks(path)
+    return table
+
+
+def ids_of(table, path):
+    flat, first = table.sequences(path)
+    return [flat[a:b].tolist() for a, b in pairwise(first)]
+
+
 def ids(path):
-    return [row.tolist() for row in read_route_table(path).sequences(path)]
+    return ids_of(read_route_table(path), path)
 
 
 def refused(path):
@@ -47,7 +61,7 @@ def test_a_wrong_suffix(tmp_path):
     assert "'.txt'" in refused(tmp_path / "routes.txt").problem
     table = RouteTable(["a"], ["1 2"], False, [None], np.ones(1), False)
     with pytest.raises(InputFileError, match=r"written as \.csv or \.parquet"):
-        write_route_table(tmp_path / "routes.xlsx", table)
+        write_route_blocks(tmp_path / "routes.xlsx", [table])
 
 
 @pytest.mark.parametrize("name", ["routes.csv", "routes.parquet"])
@@ -167,7 +181,7 @@ def test_any_white_space_separates(tmp_path):
 def test_a_table_survives_both_formats_and_is_written_whole(tmp_path):
     table = RouteTable(["a", "b"], ["1 2", ""], True, [None, "2024-05-01"], np.array([0.1, 1 / 3]), True)
     for name in ("deep/er/routes.csv", "routes.parquet"):
-        write_route_table(tmp_path / name, table)
+        write_route_blocks(tmp_path / name, [table])
         back = read_route_table(tmp_path / name)
         assert (list(back.route_id), list(back.text), back.is_nodes) == (["a", "b"], ["1 2", ""], True)
         assert (list(back.departure), back.weight.tolist()) == ([None, "2024-05-01"], [0.1, 1 / 3])
@@ -175,6 +189,88 @@ def test_a_table_survives_both_formats_and_is_written_whole(tmp_path):
         assert back.traveller is None
     named = RouteTable(["a", "b"], ["1", "2"], False, [None, None], np.ones(2), False, ["ann", None])
     for name in ("named.csv", "named.parquet"):
-        write_route_table(tmp_path / name, named)
+        write_route_blocks(tmp_path / name, [named])
         assert read_route_table(tmp_path / name).traveller == ["ann", None]
     assert not list(tmp_path.rglob("*.partial"))
+
+
+# ------------------------------------------------------------------------------------------------ in blocks
+
+
+MANY = 23
+COLUMNS = {
+    "route_id": [None if row % 5 == 0 else f"r{row}" for row in range(MANY)],
+    "links": [" ".join(map(str, range(row % 4))) for row in range(MANY)],
+    "weight": [None if row % 3 == 0 else 0.5 * row for row in range(MANY)],
+    "departure": [None if row % 2 else "2024-05-01" for row in range(MANY)],
+    "traveller": [None if row < 12 else "ann" for row in range(MANY)],
+    "is_simulated": [row == 20 for row in range(MANY)],
+}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize(("rows", "group"), [(1, 23), (4, 5), (5, 4), (7, 23), (100, 3)])
+def test_blocks_say_what_one_reading_says(tmp_path, kind, rows, group):
+    path = tmp_path / f"routes.{kind}"
+    if kind == "csv":
+        pacsv.write_csv(pa.table(COLUMNS), path)
+    else:
+        pq.write_table(pa.table(COLUMNS), path, row_group_size=group)
+        assert pq.ParquetFile(path).num_row_groups == -(-MANY // group)
+    at_once = tmp_path / "at_once.parquet"
+    pq.write_table(pa.table(COLUMNS), at_once)
+    whole, blocks = read_route_table(at_once), list(read_route_blocks(path, rows=rows))
+    assert max(len(block.text) for block in blocks) <= rows
+    assert [block.first_row for block in blocks] == np.cumsum([0, *(len(b.text) for b in blocks)])[:-1].tolist()
+    assert list(whole.route_id) == [name or str(row + 1) for row, name in enumerate(COLUMNS["route_id"])]
+    for field in ("route_id", "text", "departure", "traveller", "weight"):
+        assert [one for block in blocks for one in getattr(block, field)] == list(getattr(whole, field)), field
+    assert [one for block in blocks for one in ids_of(block, path)] == [list(range(row % 4)) for row in range(MANY)]
+    assert any(block.is_simulated for block in blocks)
+
+
+@pytest.mark.parametrize("column", ["links", "weight"])
+def test_a_fault_in_a_later_block_names_its_row_in_the_file(tmp_path, column):
+    columns = {"links": ["1 2"] * 9, "weight": ["1"] * 9}
+    columns[column][7] = "seven"
+    path = tmp_path / "routes.parquet"
+    pq.write_table(pa.table(columns), path, row_group_size=2)
+    with pytest.raises(InputFileError) as caught:
+        _ = [block.sequences(path) for block in read_route_blocks(path, rows=3)]
+    assert (caught.value.row, caught.value.column) == (8, column)
+
+
+@pytest.mark.parametrize("name", ["routes.csv", "routes.parquet"])
+def test_a_file_without_routes_is_one_empty_block(tmp_path, name):
+    write_route_blocks(tmp_path / name, [RouteTable([], [], False, [], np.zeros(0), False)])
+    assert ids(tmp_path / name) == []
+
+
+def test_blocks_are_written_one_after_the_other(tmp_path):
+    tables = [
+        RouteTable([f"{n}"], [f"{n} 7"], False, ["now" if n else None], np.array([n + 1.0]), False) for n in range(3)
+    ]
+    for name in ("routes.csv", "routes.parquet"):
+        write_route_blocks(tmp_path / name, iter(tables))
+        blocks = list(read_route_blocks(tmp_path / name))
+        assert [one for block in blocks for one in ids_of(block, name)] == [[0, 7], [1, 7], [2, 7]]
+        assert [one for block in blocks for one in block.departure] == [None, "now", "now"]
+    assert pq.ParquetFile(tmp_path / "routes.parquet").num_row_groups == 3
+
+
+def test_ids_become_text_and_numbers_again():
+    flat, first = np.array([9, 9, -(2**62), 5, 6]), np.array([2, 3, 3, 5])
+    assert id_texts(flat[2:], first) == [str(-(2**62)), "", "5 6"]
+
+
+def test_a_column_of_texts_is_a_sequence():
+    column = Texts.of(["a", None, "b"])
+    assert (column, column[1:], column[-1]) == (("a", None, "b"), [None, "b"], "b")
+    assert column.take(np.array([2, 0])) == ["b", "a"]
+    assert Texts.joined([column, Texts.nothing(2)]) == ["a", None, "b", None, None]
+    assert column != ("a", None)
+    assert column.index("b") == 2
+    assert "c" not in column
+    assert Texts.nothing(10**6).nbytes == 0
+    with pytest.raises(IndexError):
+        column[3]
