@@ -2,7 +2,7 @@
 
 Porto's roads, two rewards: an easy one, and the same with the constant lowered until the spectral radius of the full
 map is 0.95 ("hard_"). Trips are *simulated*: pairs of edges drawn at random whose shortest path has 3 to 10 km, and,
-long ones, 15 km or more, each to a destination of its own. Reference: one LU of the whole map.
+long ones, 20 to 40 km, each to a destination of its own. Reference: one LU of the whole map.
 
 Per trip and thread: `fresh_ms` finds the corridor and solves it for the value and the expected counts; `kept_ms` solves
 it in the corridor of an earlier reward, after a change of every coefficient by up to 2 %. Both are seconds of one call
@@ -11,6 +11,11 @@ for all trips over their number, checks of the costs and adding up the counts in
 `gradient_error` the largest difference of the summed expected counts, relative to the largest count.
 `bytes_per_corridor` is what a kept corridor takes. `error_estimate` is what the monitor says of the largest error. For
 each reward the figures are those of the smallest tau that meets 1e-6, or of the largest one tried.
+
+`shared_speedup`: trips of 3 to 10 km, so many to each destination, in the order of their destinations, where they share
+a disk, over the same trips in turn, where they do not; by trips per destination.
+
+`horizon_ms`: likelihood and gradient of *simulated* routes at finite horizons, each in its corridor, per route.
 
 `flatness`: the same trips under the easy reward on *tiled* maps, K x K mirrored copies of Porto joined at their borders
 (--tiles), in the first copy; largest over smallest fresh time over the maps.
@@ -28,14 +33,18 @@ from typing import Any
 import numpy as np
 from trodden import read_roads
 from trodden.cli.console import out, text_table
+from trodden.core.config import PlannerConfig
 from trodden.graphs.road_graph import RoadNetwork
-from trodden.graphs.shortest_paths import costs_from
+from trodden.graphs.shortest_paths import costs_from, costs_to
 from trodden.graphs.tiling import tile_network
+from trodden.irl.batches import make_batch
+from trodden.irl.corridor_horizons import CorridorHorizon
 from trodden.irl.corridors import CorridorSolver
 from trodden.irl.destinations import make_destinations
 from trodden.irl.factorization import Factorization
 from trodden.irl.features import make_features
-from trodden.irl.trips import TripBatch
+from trodden.irl.simulation import simulate
+from trodden.irl.trips import RouteBatch, TripBatch
 
 FEATURES = ("travel_time_min", "is_left", "constant")
 TASTE = np.array([-1.0, -0.3, -1.3])
@@ -59,7 +68,7 @@ def main() -> None:
     easy = features @ TASTE
     shift = np.log(HARD_RADIUS / Factorization(network.turns, easy).spectral_radius(tolerance=1e-9)[0])
     trips = _trips(network, arguments.trips, 3.0, 10.0)
-    longer = _trips(network, arguments.long_trips, 15.0, 40.0)
+    longer = _trips(network, arguments.long_trips, 20.0, 40.0)
     figures: dict[str, Any] = {"edges": network.graph.num_edges, "trips": len(trips.origin)}
     rows = []
     for prefix, constant in (("", 0.0), ("hard_", shift)):
@@ -72,6 +81,8 @@ def main() -> None:
                 figures |= {f"{prefix}tau": tau} | {prefix + name: value for name, value in found.items()}
                 break
     out.print(text_table(["reward", "tau", *found], rows), markup=False)
+    figures["shared_speedup"] = _shared(network, easy, figures["tau"], arguments.repeat)
+    figures["horizon_ms"] = _finite(network, easy, figures["tau"], arguments.repeat)
     figures |= _flatness(network, trips, figures["tau"], arguments)
     print(json.dumps(figures))
 
@@ -140,6 +151,50 @@ def _measure(
         "share_by_lu": first.num_by_lu / first.num_trips,
         "error_estimate": watched.report.error_estimate,
     }
+
+
+def _shared(network: RoadNetwork, reward: np.ndarray, tau: float, repeat: int) -> dict[int, float]:
+    """How many times faster trips are that share destinations, by trips per destination."""
+    random, turns = np.random.default_rng(0), network.turns
+    length, main = network.edge_length_m()[turns.to_edge] / 1000.0, np.flatnonzero(turns.is_main)
+    solver, result = CorridorSolver(turns, tau=tau, threads=1), {}
+    for trips in (16, 32, 64):
+        goals = random.choice(main, 256 // trips, replace=False).astype(np.int32)
+        origins = []
+        for goal in goals:
+            cost = costs_to(turns, length, np.array([goal]), limit=10.0)[:, 0]
+            origins.append(random.choice(np.flatnonzero(np.isfinite(cost) & (cost >= 3.0) & turns.is_main), trips))
+        seconds: dict[str, list[float]] = {"together": [], "in turn": []}
+        for _ in range(repeat + 1):
+            for name, order in (("together", "C"), ("in turn", "F")):
+                ends = np.repeat(goals, trips).reshape(-1, trips).flatten(order)
+                keys = make_destinations(network.graph, ends, "arrival")
+                starts = np.array(origins, np.int32).flatten(order)
+                batch = TripBatch(keys, np.arange(257), starts, np.ones(256), np.zeros(turns.num_turns))
+                started = time.perf_counter()
+                solver.total_value(reward, batch)
+                seconds[name].append(time.perf_counter() - started)
+        result[trips] = statistics.median(seconds["in turn"][1:]) / statistics.median(seconds["together"][1:])
+        out.print(f"{trips} trips to a destination: {result[trips]:.2f} times as fast together", markup=False)
+    return result
+
+
+def _finite(network: RoadNetwork, reward: np.ndarray, tau: float, repeat: int) -> dict[int, float]:
+    """Milliseconds per simulated route at some finite horizons."""
+    taste = dict(zip(FEATURES, TASTE.tolist(), strict=True))
+    routes = simulate(network, 256, taste=taste, num_destinations=256, min_km=2.0, max_km=7.0, solver="corridors")
+    result = {}
+    for horizon in (0, 1, 10):
+        batch = make_batch(routes.for_ending("arrival"), PlannerConfig(horizon=horizon, solver="corridors"))
+        assert isinstance(batch, RouteBatch)
+        solver, seconds = CorridorHorizon(network.turns, horizon, tau=tau, threads=1), []
+        for _ in range(repeat + 1):
+            started = time.perf_counter()
+            solver.log_likelihood(reward, batch)
+            seconds.append(time.perf_counter() - started)
+        result[horizon] = 1000 * statistics.median(seconds[1:]) / len(batch.weight)
+        out.print(f"horizon {horizon}: {result[horizon]:.2f} ms per route", markup=False)
+    return result
 
 
 def _flatness(network: RoadNetwork, trips: TripBatch, tau: float, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Three solvers of one model: do they agree, and what does a destination cost each of them?
 
-The solvers: value iteration in JAX (`SweepSolver`, float64, log space), one sparse LU for all destinations
+The solvers: value iteration in JAX (`SweepSolver`, float64, from best paths on reduced costs, as training uses it where
+all costs are positive; and in log space from nothing, "log"), one sparse LU for all destinations
 (`Factorization`), and dense float64 algebra written here (one pivoted solve per destination).
 
 Agreement, under both endings, on a small grid (all three) and on one of 20,000 edges (LU and sweeps): values in nats,
@@ -10,7 +11,8 @@ coefficients, relative to its largest component. `max_error` is the largest of t
 Time per destination, ending arrival, on grids of 20,000 and 200,000 edges and on Porto's roads: value and gradient of
 trips that cost up to 200 nats, one per destination. Two rewards: an easy one, and the same with the constant lowered
 until the spectral radius is 0.95, which the sweeps' number depends on and the LU does not. The LU's seconds include its
-factorisation; the sweeps' exclude compiling, which a run before has done. The two take turns; medians of --repeat.
+factorisation, the sweeps' their searches for best paths; they exclude compiling, which a run before has done. The three
+take turns; medians of --repeat. `log_over_sweeps` is what doing without logarithms saves.
 `lu_over_sweeps` says how many times faster the LU is at 20,000 edges and 16 destinations with the easy reward,
 `hard_lu_over_sweeps` with the other.
 """
@@ -18,6 +20,7 @@ factorisation; the sweeps' exclude compiling, which a run before has done. The t
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -31,11 +34,12 @@ from trodden import read_roads
 from trodden.cli.console import out, text_table
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.graphs.shortest_paths import costs_to
+from trodden.irl.best_paths import best_path_values
 from trodden.irl.destinations import Ending, make_destinations
 from trodden.irl.factorization import Factorization
 from trodden.irl.feasibility import turn_matrix
 from trodden.irl.features import make_features
-from trodden.irl.soft_values import SweepSolver
+from trodden.irl.soft_values import Start, SweepSolver
 from trodden.irl.trips import TripBatch
 
 FEATURES = ("travel_time_min", "is_left", "constant")
@@ -116,8 +120,10 @@ def _agreement(name: str, network: RoadNetwork, count: int, *, is_dense: bool) -
                 factors.values(trips.destinations, origins=(trips.origin, trips.column)),
                 factors.total_value(trips),
             ),
-            "sweeps": (sweeps.values(reward, trips.destinations).value, sweeps.total_value(reward, trips)),
         }
+        for kind, start in (("sweeps", _best_paths(network, reward)), ("log sweeps", None)):
+            value = sweeps.values(reward, trips.destinations, start=start).value
+            found[kind] = value, sweeps.total_value(reward, trips, start=start)
         if is_dense:
             found["dense"] = _dense(network, reward, trips)
         reference = found.pop("dense" if is_dense else "LU")
@@ -125,6 +131,10 @@ def _agreement(name: str, network: RoadNetwork, count: int, *, is_dense: bool) -
             label = f"{name}, {ending}, {solver} against {'dense' if is_dense else 'LU'}"
             errors[label] = _difference(answer, reference, trips, features)
     return errors
+
+
+def _best_paths(network: RoadNetwork, reward: np.ndarray) -> Start:
+    return functools.partial(best_path_values, network.turns, reward)
 
 
 def _difference(answer: Any, reference: Any, trips: TripBatch, features: np.ndarray) -> float:
@@ -170,14 +180,21 @@ def _times(network: RoadNetwork, reward: np.ndarray, count: int, repeat: int) ->
         factorised.append(time.perf_counter() - started)
         return factors.total_value(trips)[0]
 
-    seconds: dict[str, list[float]] = {"lu": [], "sweeps": []}
-    sweeps.total_value(reward, trips)  # compiles
+    start = _best_paths(network, reward)
+    solvers: dict[str, Callable[[], Any]] = {
+        "lu": by_lu,
+        "sweeps": lambda: sweeps.total_value(reward, trips, start=start),
+        "log": lambda: sweeps.total_value(reward, trips),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in solvers}
+    for name in ("sweeps", "log"):
+        solvers[name]()  # compiles
     for _ in range(repeat):
-        for name, solve in (("lu", by_lu), ("sweeps", lambda: sweeps.total_value(reward, trips)[0])):
+        for name, solve in solvers.items():
             started = time.perf_counter()
             solve()
             seconds[name].append(time.perf_counter() - started)
-    lu, swept = statistics.median(seconds["lu"]), statistics.median(seconds["sweeps"])
+    lu, swept, logarithmic = (statistics.median(seconds[name]) for name in solvers)
     return {
         "edges": turns.num_edges,
         "turns": turns.num_turns,
@@ -186,17 +203,20 @@ def _times(network: RoadNetwork, reward: np.ndarray, count: int, repeat: int) ->
         "factorisation_ms": 1000 * statistics.median(factorised),
         "lu_ms_per_destination": 1000 * lu / count,
         "sweeps_ms_per_destination": 1000 * swept / count,
+        "log_sweeps_ms_per_destination": 1000 * logarithmic / count,
         "lu_over_sweeps": swept / lu,
-        "num_sweeps": sweeps.values(reward, trips.destinations).num_sweeps,
+        "log_over_sweeps": logarithmic / swept,
+        "num_sweeps": sweeps.values(reward, trips.destinations, start=start).num_sweeps,
     }
 
 
 def _print(errors: dict[str, float], figures: dict[str, dict[str, Any]]) -> None:
     rows = [[label, f"{error:.1e}"] for label, error in errors.items()]
     out.print(text_table(["largest error of values, visits, gradient", ""], rows) + "\n", markup=False)
-    titles = ["map", "edges", "turns", "radius", "destinations", "LU once, ms", "LU ms/dest", "sweeps ms/dest", "ratio"]
+    titles = ["map", "edges", "turns", "radius", "destinations", "LU once, ms", "LU ms/dest", "sweeps", "log sweeps"]
+    titles.append("LU faster")
     keys = ("edges", "turns", "radius", "destinations", "factorisation_ms", "lu_ms_per_destination")
-    keys = (*keys, "sweeps_ms_per_destination", "lu_over_sweeps")
+    keys += ("sweeps_ms_per_destination", "log_sweeps_ms_per_destination", "lu_over_sweeps")
     cells = [
         [name, *(f"{row[k]:,}" if isinstance(row[k], int) else f"{row[k]:.3g}" for k in keys)]
         for name, row in figures.items()

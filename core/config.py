@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from .errors import ConfigurationError
 
@@ -46,9 +46,9 @@ class PlannerConfig(_Section):
 
     horizon: Annotated[int, Field(strict=True, ge=0)] | Literal["infinity"] = "infinity"
     """H: random choices for so many turns, the best path from there on. 0: maximum-margin planning, no likelihood."""
-    start: Literal["best_path", "nothing"] = "nothing"
-    """Where sweeps start at horizon infinity (MaxEnt++ or MaxEnt); it decides time only. A finite horizon always ends
-    in the best path."""
+    start: Literal["best_path", "nothing"] = "best_path"
+    """Where sweeps start at horizon infinity (MaxEnt++ or MaxEnt): it decides whether they need logarithms, and so time
+    only. A finite horizon always ends in the best path."""
     margin: float = Field(default=1.0, gt=0)
     """At horizon 0: by how much a demonstration has to beat a route that shares nothing with it, in units of cost per
     average edge."""
@@ -57,9 +57,13 @@ class PlannerConfig(_Section):
     ending: Literal["arrival", "stop"] = "arrival"
     """How a route ends: at the first visit of its last edge, or by choosing to stop on any edge into its last node."""
     solver: Literal["auto", "factorization", "sweeps", "corridors"] = "auto"
-    """``corridors`` is for maps that one LU cannot hold: each trip in its own neighbourhood, a model of its own."""
+    """``corridors`` is for maps that one LU cannot hold: each trip in its own neighbourhood, a model of its own; from
+    300,000 edges on ``auto`` takes it."""
     corridor_tau: float = Field(default=25.0, gt=0)
     """Width of corridors, in nats: routes that stray further than that from the best one are not considered."""
+    compress: Literal["auto"] | StrictBool = "auto"
+    """At horizon infinity: solve trips on a smaller graph of turns with the same values. It decides time only;
+    ``auto`` does so on large networks, where it pays."""
     tolerance: float = Field(default=1e-10, gt=0)
     max_sweeps: int = Field(default=20_000, gt=0)
     threads: int = Field(default=0, ge=0)
@@ -68,24 +72,22 @@ class PlannerConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, given: Any) -> Any:
-        """Replace ``preset`` by what it stands for; a finite horizon starts from the best path."""
-        if not isinstance(given, dict):
-            return given
-        given = dict(given)
-        if "preset" in given:
-            given = _expanded(given)
-        if type(given.get("horizon")) is int:
-            given.setdefault("start", "best_path")
-        return given
+        """Replace ``preset`` by what it stands for."""
+        return _expanded(given) if isinstance(given, dict) and "preset" in given else given
 
     @model_validator(mode="after")
     def _agrees(self) -> PlannerConfig:
         if self.horizon != "infinity" and self.start != "best_path":
             raise ValueError(f"start = {self.start!r} is for horizon infinity: a finite one ends in the best path")
-        if self.horizon != "infinity" and self.solver != "auto":
+        if self.horizon != "infinity" and self.solver not in ("auto", "corridors"):
             raise ValueError(f"solver = {self.solver!r} is for horizon infinity; leave it out")
-        if self.solver != "corridors" and self.corridor_tau != type(self).model_fields["corridor_tau"].default:
-            raise ValueError("corridor_tau is for solver = 'corridors'; leave it out")
+        has_default_tau = self.corridor_tau == type(self).model_fields["corridor_tau"].default
+        if self.solver not in ("auto", "corridors") and not has_default_tau:
+            raise ValueError("corridor_tau is for corridors; leave it out")
+        if self.compress is True and self.horizon != "infinity":
+            raise ValueError("compress = true is for horizon infinity: a finite one counts original turns")
+        if self.compress is True and self.solver == "corridors":
+            raise ValueError("compress = true is not for corridors, which are searched on the original turns")
         if self.horizon != 0 and not self._has_default_margin:
             raise ValueError("a margin is for horizon 0; leave it out")
         return self

@@ -1,4 +1,4 @@
-"""Demonstrations to what each horizon learns from: trips (infinity), steps (finite), whole routes (0)."""
+"""Demonstrations to what each horizon learns from: trips (infinity), steps (finite), whole routes (0, corridors)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def make_batch(routes: Demonstrations, config: PlannerConfig) -> Batch:
     """What the horizon of ``config`` learns from. Call `Demonstrations.for_ending` first."""
     if config.horizon == "infinity":
         return routes.batch(config.ending)
-    if config.horizon == 0:
+    if config.horizon == 0 or config.solver == "corridors":
         return route_batch(routes, config)
     return make_steps(routes, config.ending).batch
 
@@ -65,14 +65,19 @@ def make_steps(routes: Demonstrations, ending: Ending) -> Steps:
 
 
 def route_batch(routes: Demonstrations, config: PlannerConfig) -> RouteBatch:
-    """Each distinct route once, with its total weight, and the margin of every edge.
+    """Each distinct route once, by destination, with its total weight, and the margin of every edge.
 
     The margin of an edge is ``config.margin`` times its length over the mean length of an edge, or ``config.margin``.
     """
     graph = routes.network.graph
     rows: dict[bytes, int] = {}
-    of_route = [rows.setdefault(routes.route(row).tobytes(), len(rows)) for row in range(len(routes))]
+    of_route = np.array(
+        [rows.setdefault(routes.route(row).tobytes(), len(rows)) for row in range(len(routes))], np.int64
+    )
     edges = [np.frombuffer(key, np.int32) for key in rows]
+    ends = np.array([one[-1] for one in edges], np.int32)
+    order = np.argsort(destination_key(graph, ends, config.ending), kind="stable")  # trips to one place share searches
+    edges, of_route = [edges[row] for row in order], np.argsort(order)[of_route]
     first = np.concatenate([[0], np.cumsum([len(one) for one in edges])]).astype(np.int64)
     edge = np.concatenate(edges) if edges else np.zeros(0, np.int32)
     last = edge[first[1:] - 1]
@@ -83,6 +88,7 @@ def route_batch(routes: Demonstrations, config: PlannerConfig) -> RouteBatch:
         column.reshape(-1).astype(np.int64),
         first,
         edge,
-        np.bincount(np.array(of_route, np.int64), routes.weight, minlength=len(rows)).astype(np.float64),
+        np.bincount(of_route, routes.weight, minlength=len(rows)).astype(np.float64),
         config.margin * length / length.mean(),
+        of_route,
     )

@@ -85,7 +85,7 @@ def _constrained(problem: Problem, scaled: Floats, cuts: Floats, on_step: Callab
 
 def _pulled_inside(problem: Problem, scaled: Floats, cuts: Floats, minimum: float) -> Floats:
     """The nearest mixture with a safe base cost that meets the constraints and has values."""
-    is_usable = (problem.features.value >= 0).all(axis=0)
+    is_usable = problem.features.range.minimum >= 0
     safe = -is_usable.astype(np.float64) * max(1.0, float(np.abs(scaled).max()))
     for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0):
         point = (1 - share) * scaled + share * safe

@@ -120,8 +120,7 @@ def solve_counts(
 def least_margin(
     turn_cost: _Array,
     ratio: float,
-    tau: float,
-    best_cost: _Array,
+    limit: _Array,
     first_state: _Array,
     first_turn: _Array,
     turn: _Array,
@@ -130,12 +129,12 @@ def least_margin(
     num_goals: _Array,
     enough: float,
 ) -> float:
-    """Least ``ratio (D_old + tau) - D_new`` over the trips of a block, or of those up to the first below ``enough``.
+    """Least ``ratio * limit - D_new`` over the trips of a block, or of those up to the first below ``enough``.
 
     D_new, the best path inside under the new costs, by min-plus sweeps in the order of the states.
     """
     least = np.inf
-    for n in range(len(best_cost)):
+    for n in range(len(limit)):
         low, high = first_state[n], first_state[n + 1]
         distance = np.full(high - low, np.inf)
         distance[: num_goals[n]] = 0.0
@@ -149,7 +148,7 @@ def least_margin(
                 if found < distance[s]:
                     distance[s] = found
                     moved = True
-        least = min(least, ratio * (best_cost[n] + tau) - distance[origin[n]])
+        least = min(least, ratio * limit[n] - distance[origin[n]])
         if least < enough:
             break
     return float(least)
@@ -217,3 +216,61 @@ def solve_block(
             solve_values(weight, first, heads, ends, is_absorbing, is_in, smaller, tolerance, max_sweeps)
             inner[n] = np.log(smaller[at]) - own[at]
     return value, values, counts, error, inner, sweeps
+
+
+@kernel
+def _uniform(state: _Array) -> float:
+    """The next number in [0, 1) of a stream, splitmix64 (Steele, Lea & Flood 2014); ``state`` uint64[1] moves on."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    mixed = state[0]
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return float((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+@kernel
+def draw_block(
+    turn_cost: _Array,
+    first_state: _Array,
+    state: _Array,
+    value: _Array,
+    first_turn: _Array,
+    turn: _Array,
+    head: _Array,
+    origin: _Array,
+    num_goals: _Array,
+    is_absorbing: bool,
+    seed: _Array,
+    most_turns: int,
+) -> tuple[_Array, _Array]:
+    """One route of every trip of a block by its policy: (edges int32[M], first int64[N+1]).
+
+    ``value`` float64[S] are those of `solve_block`, ``seed`` uint64[N] start each route's own stream of numbers. A
+    route longer than ``most_turns`` is left empty.
+    """
+    edges, first, size = np.empty(4096, np.int32), np.zeros(len(origin) + 1, np.int64), 0
+    stream = np.empty(1, np.uint64)
+    for n in range(len(origin)):
+        low, at, begin = first_state[n], origin[n], size
+        stream[0] = seed[n]
+        while size - begin <= most_turns:
+            if size == len(edges):
+                edges = np.append(edges, np.empty(len(edges), np.int32))
+            edges[size] = state[low + at]
+            size += 1
+            left = _uniform(stream)
+            if at < num_goals[n]:
+                left -= 1.0 if is_absorbing else np.exp(-value[low + at])
+                if left < 0.0:
+                    break
+            following = at
+            for k in range(first_turn[low + at], first_turn[low + at + 1]):
+                following = head[k]
+                left -= np.exp(value[low + following] - turn_cost[turn[k]] - value[low + at])
+                if left < 0.0:
+                    break
+            at = following  # the last one where rounding leaves a rest
+        if size - begin > most_turns:
+            size = begin
+        first[n + 1] = size
+    return edges[:size].copy(), first

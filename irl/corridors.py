@@ -7,33 +7,24 @@ spectral radius is below 1, and it comes to the full one as tau grows, where tha
 
 from __future__ import annotations
 
-import os
-import queue
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import SuperLU
 
-from ..core.errors import UnreachableError
+from ..core.errors import NotConvergedError
 from ..core.types import Floats, Ids, Ints
-from ..graphs.corridor_search import (
-    FOUND,
-    TOO_LARGE,
-    Corridors,
-    Workspace,
-    find_corridors,
-    make_search_graph,
-)
-from ..graphs.shortest_paths import check_costs
+from ..graphs.corridor_search import Corridors
 from ..graphs.turns import TurnGraph
-from .corridor_kernels import least_margin, solve_block
+from .corridor_finder import BLOCK, CorridorFinder
+from .corridor_kernels import draw_block, least_margin, solve_block
+from .destinations import Ending
 from .feasibility import factorise_system, infeasible_reward
 from .trips import TripBatch
+from .turn_costs import TurnCosts
 
-_BLOCK = 32
-"""Trips that one call of the kernels takes: fixed, so that sums do not depend on the number of threads."""
 _SAFE_MARGIN = 17.0
 """Nats by which what lies outside a kept corridor has to be dearer than its best route: exp(-17) is 4e-8."""
 _MONITOR_STEP = 4.0
@@ -124,17 +115,17 @@ class CorridorSolver:
         edge_id: Ids | None = None,
     ) -> None:
         self._turns, self._tau, self._tolerance, self._max_sweeps = turns, tau, tolerance, max_sweeps
-        self._max_settled, self._keep_bytes, self._refresh_every = max_settled, keep_bytes, refresh_every
+        self._keep_bytes, self._refresh_every = keep_bytes, refresh_every
         self._monitor, self._edge_id = monitor, edge_id
-        self._graph = make_search_graph(turns)
-        self._threads = threads or min(os.cpu_count() or 1, 8)
-        self._workspaces: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
+        self._finder = CorridorFinder(turns, max_settled=max_settled, threads=threads, edge_id=edge_id)
         self._batch: TripBatch | None = None
         self._kept: dict[int, _Kept] = {}
         self.report = CorridorReport()
 
-    def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
+    def total_value(self, reward: Floats | TurnCosts, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and its gradient in the reward, the expected counts float64[T].
+
+        The reward is float64[T], or costs that are worked out where a search comes by.
 
         Raises
         ------
@@ -147,51 +138,106 @@ class CorridorSolver:
 
         Notes
         -----
-        O(states near the trip) per trip, and O(T) per call for the checks on the costs and the counts.
+        O(states near the trip) per trip, and with a reward float64[T] O(T) per call for the checks of the costs.
         """
-        parts = self._solve(reward, batch, with_counts=True)
         expected = np.zeros(self._turns.num_turns)
+        parts = self._solve(reward, batch, expected)
         total = 0.0
-        for begin, part in zip(range(0, len(batch.origin), _BLOCK), parts, strict=True):  # in the order of the trips
-            total += float(batch.weight[begin : begin + _BLOCK] @ part.value)
-            np.add.at(expected, part.turn, part.count)
+        for begin, part in zip(range(0, len(batch.origin), BLOCK), parts, strict=True):  # in the order of the trips
+            total += float(batch.weight[begin : begin + BLOCK] @ part.value)
         return total, expected
 
-    def values(self, reward: Floats, batch: TripBatch) -> Floats:
+    def values(self, reward: Floats | TurnCosts, batch: TripBatch) -> Floats:
         """V at the origin of every pair of a batch, float64[P]; errors as for `total_value`."""
-        parts = self._solve(reward, batch, with_counts=False)
+        parts = self._solve(reward, batch, None)
         return np.concatenate([part.value for part in parts]) if parts else np.zeros(0)
 
-    def corridors(self, reward: Floats, batch: TripBatch) -> Corridors:
-        """The corridors of a batch's pairs, to look at; errors as for `total_value`."""
-        return self._found(check_costs(self._turns, -reward, self._edge_id), batch)
+    def draw(
+        self,
+        reward: Floats | TurnCosts,
+        batch: TripBatch,
+        seed: int,
+        most_turns: int,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Ints]:
+        """A route of every pair by the policy in its corridor, as int32 edges; errors as for `total_value`.
 
-    def _solve(self, reward: Floats, batch: TripBatch, *, with_counts: bool) -> list[_Solved]:
-        cost = check_costs(self._turns, -reward, self._edge_id)
+        The same seed gives the same routes, whatever the number of threads. ``progress`` is called with the number of
+        routes drawn since the last call, from any thread.
+
+        Raises
+        ------
+        NotConvergedError
+            A route did not end within ``most_turns``.
+        """
+        cost = self._costs(reward)
+        streams = np.random.default_rng(seed).integers(0, 2**64, len(batch.origin), np.uint64)
+
+        def task(begin: int) -> list[Ints]:
+            trips = _pairs(batch, begin, min(begin + BLOCK, len(batch.origin)))
+            found = self._found(cost, trips)
+            ending = trips.destinations.ending
+            _, values, *_ = self._solved(cost, found, found.cost_to_go, ending, -1.0, with_counts=False)
+            edges, first = draw_block(
+                cost.value,
+                found.first_state,
+                found.state,
+                values,
+                found.first_turn,
+                found.turn,
+                found.head,
+                found.origin,
+                found.num_goals,
+                ending == "arrival",
+                streams[begin : begin + len(trips.origin)],
+                most_turns,
+            )
+            if (np.diff(first) == 0).any():
+                raise NotConvergedError(
+                    residual=float((np.diff(first) == 0).sum()), tolerance=0.0, num_sweeps=most_turns
+                )
+            if progress is not None:
+                progress(len(trips.origin))
+            return np.split(edges, first[1:-1])
+
+        return [route for part in self._finder.by_block(task, len(batch.origin)) for route in part]
+
+    def corridors(self, reward: Floats | TurnCosts, batch: TripBatch) -> Corridors:
+        """The corridors of a batch's pairs, to look at; errors as for `total_value`."""
+        return self._found(self._costs(reward), batch)
+
+    def _costs(self, reward: Floats | TurnCosts) -> TurnCosts:
+        return reward if isinstance(reward, TurnCosts) else TurnCosts(self._turns, -reward, self._edge_id)
+
+    def _found(self, cost: TurnCosts, trips: TripBatch) -> Corridors:
+        return self._finder.find(cost, trips.destinations, trips.column, trips.origin, tau=self._tau)
+
+    def _solve(self, reward: Floats | TurnCosts, batch: TripBatch, expected: Floats | None) -> list[_Solved]:
+        """Every block's answer, without its counts: they are added to ``expected``, where that is given."""
+        cost = self._costs(reward)
         if self._batch is not batch:
             self._batch, self._kept = batch, {}
         # Over the whole map: what lies outside a corridor has become cheaper by this factor at most.
         known = {id(one.found_cost): one.found_cost for one in self._kept.values()}
-        ratio = {key: float((cost / old).min(initial=np.inf)) for key, old in known.items()}
+        ratio = {key: float((cost.value / old).min(initial=np.inf)) for key, old in known.items()}
 
         def task(begin: int) -> _Solved:
-            return self._solve_block(cost, batch, begin, ratio, with_counts=with_counts)
+            return self._solve_block(cost, batch, begin, ratio, with_counts=expected is not None)
 
-        begins = range(0, len(batch.origin), _BLOCK)
-        if self._threads == 1:
-            parts = [task(begin) for begin in begins]
-        else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                parts = list(pool.map(task, begins))
+        parts = []
+        for part in self._finder.by_block(task, len(batch.origin)):  # in the order of the trips
+            if expected is not None:
+                np.add.at(expected, part.turn, part.count)
+            parts.append(replace(part, turn=part.turn[:0].copy(), count=part.count[:0].copy()))
         self.report = self._report(parts)
         return parts
 
     def _solve_block(
-        self, cost: Floats, batch: TripBatch, begin: int, ratio: dict[int, float], *, with_counts: bool
+        self, cost: TurnCosts, batch: TripBatch, begin: int, ratio: dict[int, float], *, with_counts: bool
     ) -> _Solved:
-        trips = _pairs(batch, begin, min(begin + _BLOCK, len(batch.origin)))
+        trips = _pairs(batch, begin, min(begin + BLOCK, len(batch.origin)))
         kept = self._kept.get(begin)
-        is_usable = kept is not None and _is_usable(kept, cost, ratio[id(kept.found_cost)], self._refresh_every)
+        is_usable = kept is not None and _is_usable(kept, cost.value, ratio[id(kept.found_cost)], self._refresh_every)
         if kept is not None and is_usable:
             corridors, potential = kept.corridors, -kept.values
         else:
@@ -199,8 +245,29 @@ class CorridorSolver:
             potential = corridors.cost_to_go
         inner_tau = self._tau - _MONITOR_STEP if self._monitor and not is_usable else -1.0
         ending = batch.destinations.ending
+        value, values, counts, inner, num_by_lu = self._solved(
+            cost, corridors, potential, ending, inner_tau, with_counts=with_counts
+        )
+        self._keep(begin, kept if is_usable else None, corridors, cost, values)
+        of_trip = np.diff(corridors.first_turn[corridors.first_state])
+        count = counts * np.repeat(trips.weight, of_trip)
+        return _Solved(
+            value, corridors.turn, count, inner, len(corridors.state), num_by_lu, kept is not None and is_usable
+        )
+
+    def _solved(
+        self,
+        cost: TurnCosts,
+        corridors: Corridors,
+        potential: Floats,
+        ending: Ending,
+        inner_tau: float,
+        *,
+        with_counts: bool,
+    ) -> tuple[Floats, Floats, Floats, Floats, int]:
+        """A block by sweeps, and by LUs where they give up: `solve_block`'s answer, how many LUs for its last two."""
         value, values, counts, error, inner, _ = solve_block(
-            cost,
+            cost.value,
             corridors.ended,
             corridors.first_state,
             potential,
@@ -223,66 +290,23 @@ class CorridorSolver:
             values[low:high] = found
             value[trip] = found[corridors.origin[trip]]
             counts[corridors.first_turn[low] : corridors.first_turn[high]] = visits
-        self._keep(begin, kept if is_usable else None, corridors, cost, values)
-        of_trip = np.diff(corridors.first_turn[corridors.first_state])
-        count = counts * np.repeat(trips.weight, of_trip)
-        return _Solved(
-            value, corridors.turn, count, inner, len(corridors.state), len(hard), kept is not None and is_usable
-        )
+        return value, values, counts, inner, len(hard)
 
-    def _keep(self, begin: int, kept: _Kept | None, corridors: Corridors, cost: Floats, values: Floats) -> None:
+    def _keep(self, begin: int, kept: _Kept | None, corridors: Corridors, cost: TurnCosts, values: Floats) -> None:
         """Remember a block for the next reward, as far as the memory stated for that goes."""
         if kept is not None:
             self._kept[begin] = _Kept(corridors, kept.found_cost, values, kept.uses + 1)
             return
         self._kept.pop(begin, None)
+        if not cost.is_known.all():
+            return  # the rule that a kept corridor goes by looks at every turn
         # Blocks of one width: which of them are kept must not depend on which thread was first.
-        share = self._keep_bytes * min(_BLOCK / max(len(self._batch.origin) if self._batch else 1, 1), 1.0)
+        share = self._keep_bytes * min(BLOCK / max(len(self._batch.origin) if self._batch else 1, 1), 1.0)
         if corridors.num_bytes + values.nbytes <= share:
-            self._kept[begin] = _Kept(corridors, cost, values, 0)
-
-    def _found(self, cost: Floats, trips: TripBatch) -> Corridors:
-        destinations = trips.destinations
-        goals = [destinations.goals(column) for column in trips.column.tolist()]
-        first = np.concatenate([[0], np.cumsum([len(one) for one in goals])]).astype(np.int64)
-        try:
-            workspace = self._workspaces.get_nowait()
-        except queue.Empty:
-            workspace = Workspace(self._turns.num_edges, self._max_settled)
-        found = find_corridors(
-            self._graph,
-            cost,
-            trips.origin,
-            first,
-            np.concatenate(goals) if goals else np.zeros(0, np.int32),
-            self._tau,
-            workspace,
-            is_absorbing=destinations.ending == "arrival",
-        )
-        self._workspaces.put(workspace)
-        failed = np.flatnonzero(found.ended != FOUND)
-        if len(failed):
-            raise self._unreachable(trips, int(failed[0]), is_cut_short=found.ended[failed[0]] == TOO_LARGE)
-        return found
-
-    def _unreachable(self, trips: TripBatch, trip: int, *, is_cut_short: bool) -> UnreachableError:
-        destinations, column = trips.destinations, int(trips.column[trip])
-        is_arrival = destinations.ending == "arrival"
-        key, origin = int(destinations.key[column]), int(trips.origin[trip])
-        named = self._edge_id if self._edge_id is not None else np.arange(self._turns.num_edges)
-        cause = "no sequence of permitted turns joins them"
-        if is_cut_short:
-            cause = f"the search settled {self._max_settled} states around one of them"
-        return UnreachableError(
-            index=None,
-            origin=f"edge {named[origin]}",
-            destination=f"edge {named[key]}" if is_arrival else f"node position {key}",
-            cause=cause,
-            nearest="Leave this trip out" + (", or raise the cap on settled states" if is_cut_short else ""),
-        )
+            self._kept[begin] = _Kept(corridors, cost.value, values, 0)
 
     def _by_lu(
-        self, cost: Floats, corridors: Corridors, potential: Floats, trip: int, *, is_absorbing: bool
+        self, cost: TurnCosts, corridors: Corridors, potential: Floats, trip: int, *, is_absorbing: bool
     ) -> tuple[Floats, Floats]:
         """(values float64[S], expected counts float64[K]) of one trip by a sparse LU of its reduced system."""
         low, high = corridors.first_state[trip : trip + 2]
@@ -290,12 +314,13 @@ class CorridorSolver:
         span = slice(corridors.first_turn[low], corridors.first_turn[high])
         head, own = corridors.head[span], potential[low:high]
         tail = np.repeat(np.arange(high - low), np.diff(first))
-        weight = np.exp(-(cost[corridors.turn[span]] + own[head] - own[tail]))
+        weight = np.exp(-(cost.value[corridors.turn[span]] + own[head] - own[tail]))
         matrix = sparse.csr_matrix((weight, head, first), shape=(high - low,) * 2)
         factors: SuperLU | None = factorise_system(sparse.csc_matrix(sparse.identity(high - low) - matrix))
         if factors is None:
+            cost.require(np.arange(len(cost.is_known)))
             raise infeasible_reward(
-                self._turns, -cost, edge_id=self._edge_id, ending="arrival" if is_absorbing else "stop"
+                self._turns, -cost.value, edge_id=self._edge_id, ending="arrival" if is_absorbing else "stop"
             )
         goals = corridors.num_goals[trip]
         ends = np.where(np.arange(high - low) < goals, np.exp(own), 0.0)
@@ -340,8 +365,7 @@ def _is_usable(kept: _Kept, cost: Floats, ratio: float, refresh_every: int) -> b
     margin = least_margin(
         cost,
         ratio,
-        found.tau,
-        found.best_cost,
+        found.limit,
         found.first_state,
         found.first_turn,
         found.turn,

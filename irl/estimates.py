@@ -21,11 +21,11 @@ _RUNAWAY = 50.0
 
 def estimates(problem: Problem, optimum: Optimum) -> tuple[tuple[Coefficient, ...], dict[str, Any]]:
     """Coefficients with standard errors, and what the summary says about their certainty."""
-    value, coefficients = problem.features.value, optimum.scaled / problem.scale
+    features, coefficients = problem.features, optimum.scaled / problem.scale
     config = problem.config
     minimum = config.reward.minimum_cost
-    at_limit = np.flatnonzero(-(value @ coefficients) < minimum + 1e-6 * max(1.0, minimum))
-    active = np.unique(value[at_limit] / problem.scale, axis=0)
+    at_limit = np.flatnonzero(-features.reward(coefficients) < minimum + 1e-6 * max(1.0, minimum))
+    active = np.unique(features.rows(at_limit) / problem.scale, axis=0)
     count = len(coefficients)
     found = covariance(optimum.information, active) if optimum.information is not None else None
     matrices: dict[str, Floats] = {}
@@ -34,7 +34,7 @@ def estimates(problem: Problem, optimum: Optimum) -> tuple[tuple[Coefficient, ..
     errors = {name: found.errors(one) / problem.scale for name, one in matrices.items()} if found is not None else {}
     missing = np.full(count, np.nan)
     rows = []
-    for i, name in enumerate(problem.features.names):
+    for i, name in enumerate(features.names):
         numbers = [_number(errors.get(kind, missing)[i]) for kind in ("classical", "robust", "clustered")]
         note = _note(i, numbers[0], found, config)
         if numbers[0] is not None and numbers[0] * problem.scale[i] > _RUNAWAY:
@@ -64,14 +64,13 @@ def _no_error_note(config: Config) -> str:
 def _sandwiches(problem: Problem, optimum: Optimum, found: Covariance) -> dict[str, Floats]:
     """Robust covariances in scaled coefficients: per route, and by traveller where routes name theirs."""
     routes, coefficients = problem.routes, optimum.scaled / problem.scale
-    value = problem.features.value
     if problem.planner.horizon != "infinity" or not isinstance(problem.batch, TripBatch):
         return {}
     if optimum.value_gradient is not None:
-        scores = scores_of(routes, problem.batch, value, optimum.value_gradient)
+        scores = scores_of(routes, problem.batch, problem.features, optimum.value_gradient)
     else:
         try:
-            scores = route_scores(problem.planner, value, coefficients, routes, problem.batch)
+            scores = route_scores(problem.planner, problem.features, coefficients, routes, problem.batch)
         except NO_VALUES:
             return {}
     scores = scores / problem.scale

@@ -80,6 +80,12 @@ class Factorization:
         self._reward = reward
         _keep_freed_pages()
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the factors as they are now, 12 bytes per entry, and of the weights."""
+        made = [one for one in (self._lu, self._transposed_lu) if one is not None]
+        return int(self.weight.nbytes + sum(12 * one.nnz for one in made))
+
     def values(self, destinations: Destinations, *, origins: tuple[Ints, Ids] | None = None) -> Floats:
         """Soft reward-to-go of every edge, float64[E, D], ``-inf`` where the destination cannot be reached.
 

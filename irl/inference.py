@@ -11,6 +11,7 @@ from scipy import linalg, sparse
 from ..core.errors import UnderflowError
 from ..core.types import Bools, Floats
 from .demonstrations import Demonstrations
+from .feature_columns import Features
 from .likelihood import route_log_probabilities
 from .planner import Planner
 from .trips import TripBatch
@@ -53,15 +54,16 @@ def hessian(gradient: Callable[[Floats], Floats], at: Floats, *, step: float = _
     return 0.5 * (matrix + matrix.T)
 
 
-def observed_features(routes: Demonstrations, features: Floats) -> Floats:
-    """Features added up along each route, float64[R, F]; ``features`` is float64[T, F]. O(turns taken x F)."""
+def observed_features(routes: Demonstrations, features: Features) -> Floats:
+    """Features added up along each route, float64[R, F]. O(turns taken x F)."""
     turn, row = routes.turns()
-    counts = sparse.csr_matrix((np.ones(len(turn)), (row, turn)), shape=(len(routes), len(features)))
-    return np.asarray(counts @ features)
+    used, column = np.unique(turn, return_inverse=True)
+    counts = sparse.csr_matrix((np.ones(len(turn)), (row, column.reshape(-1))), shape=(len(routes), len(used)))
+    return np.asarray(counts @ features.rows(used))
 
 
 def route_scores(
-    planner: Planner, features: Floats, coefficients: Floats, routes: Demonstrations, batch: TripBatch
+    planner: Planner, features: Features, coefficients: Floats, routes: Demonstrations, batch: TripBatch
 ) -> Floats:
     """Gradient of each route's log-probability in the coefficients, float64[R, F], without its weight.
 
@@ -71,8 +73,6 @@ def route_scores(
 
     Parameters
     ----------
-    features
-        float64[T, F].
     batch
         ``routes.batch(ending)``.
 
@@ -81,24 +81,24 @@ def route_scores(
     InfeasibleRewardError
         No values under these coefficients.
     """
-    reward = features @ coefficients
-    if planner.can_factorise(reward):
+    reward = features.reward(coefficients)
+    if planner.can_factorise(reward, batch):
         try:
-            found = planner.derivatives(reward, batch, features)
+            found = planner.derivatives(reward, batch, features.value)
         except UnderflowError:
             pass
         else:
             return scores_of(routes, batch, features, found.gradient)
-    scale = np.maximum(np.sqrt(np.mean(features**2, axis=0)), 1e-300)
+    scale = np.maximum(np.sqrt(features.range.mean_square), 1e-300)
     columns = []
     for direction in np.diag(_STEP / scale):
-        high = route_log_probabilities(planner, features @ (coefficients + direction), routes, batch)
-        low = route_log_probabilities(planner, features @ (coefficients - direction), routes, batch)
+        high = route_log_probabilities(planner, features.reward(coefficients + direction), routes, batch)
+        low = route_log_probabilities(planner, features.reward(coefficients - direction), routes, batch)
         columns.append((high - low) / (2 * direction.sum()))
     return np.array(columns).reshape(len(columns), len(routes)).T
 
 
-def scores_of(routes: Demonstrations, batch: TripBatch, features: Floats, value_gradient: Floats) -> Floats:
+def scores_of(routes: Demonstrations, batch: TripBatch, features: Features, value_gradient: Floats) -> Floats:
     """Scores float64[R, F] from dV/dtheta of every pair of the batch, float64[P, F]."""
     ending = batch.destinations.ending
     return observed_features(routes, features) - value_gradient[routes.trip_of_route(ending)]

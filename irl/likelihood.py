@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.types import Floats
-from .batches import make_steps
+from .batches import make_steps, route_batch
 from .demonstrations import Demonstrations
 from .planner import Planner
 from .trips import Batch, TripBatch
@@ -39,6 +39,9 @@ def route_log_probabilities(
     At a finite horizon it is the sum over the route's turns, and its stop, of ``log softmax(Q^H)``. `ValueError` at
     horizon 0, which has no likelihood.
     """
+    if planner.horizon != "infinity" and planner.uses_corridors:
+        routes = route_batch(demonstrations, planner.config)
+        return planner.corridor_horizon.log_probabilities(reward, routes)[routes.row]
     if planner.horizon != "infinity":
         steps = make_steps(demonstrations, batch.destinations.ending)
         at_step, at_stop = planner.receding.step_log_probabilities(reward, steps.batch)

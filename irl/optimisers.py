@@ -103,7 +103,8 @@ def _unconstrained(problem: Problem, scaled: Floats, watch: Watch) -> tuple[Floa
     wanted, has_few = problem.config.training.method, len(scaled) <= _LARGEST_NEWTON
     if wanted == "adam":
         return _by_adam(problem, scaled, watch)
-    if wanted in ("newton", "bhhh") or (wanted == "auto" and isinstance(problem.batch, TripBatch) and has_few):
+    has_hessian = isinstance(problem.batch, TripBatch) and not problem.planner.uses_corridors
+    if wanted in ("newton", "bhhh") or (wanted == "auto" and has_hessian and has_few):
         scaled, is_done = _by_newton(problem, scaled, watch)
         name = "BHHH" if wanted == "bhhh" else "Newton"
         if is_done:

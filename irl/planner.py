@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from scipy.sparse.linalg import SuperLU
@@ -23,13 +24,23 @@ from .margin import MarginLoss
 from .trips import Batch, RouteBatch, StepBatch, TripBatch
 
 if TYPE_CHECKING:
+    from .compressed_trips import CompressedTrips
+    from .corridor_horizons import CorridorHorizon
     from .corridors import CorridorSolver
+    from .feature_columns import Features
     from .soft_values import Start, SweepSolver
 
 _log = logging.getLogger(__name__)
 _ONE_LU = "one LU for all destinations; where values start from (nothing or the best path) makes no difference to it"
-_LARGEST_FACTORISED = 1_000_000
-"""Edges up to which one LU is tried first: 15 s and some GB there, sweeps are slower still."""
+LARGEST_FACTORISED = 300_000
+"""Edges up to which ``auto`` takes one LU, or at a finite horizon one search of the whole map per destination. At a
+million edges an LU takes 15 s and 0.16 s per solve, where a trip's corridor takes 1.5 ms whatever the map."""
+_RADIUS_STEPS = 200
+
+_WORTH_COMPRESSING = 5_000_000
+"""Edges times destinations from which a fit by LUs gains more by compressing than a second, which numba takes once."""
+_WORTH_COMPRESSING_FOR_SWEEPS = 100_000
+_Result = TypeVar("_Result")
 
 _LARGEST_REWARD = 600.0
 """Of one turn: its exponential is near float64's largest number, and no values exist in any case worth a look."""
@@ -41,19 +52,30 @@ class Planner:
     ``solver="factorization"``: one sparse LU, exact, fastest. ``"sweeps"``: value iteration in JAX, in log space.
     ``"auto"``: the LU first; sweeps where exponentials underflow float64, and under *arrival* where the LU refuses,
     since that ending needs less than the LU does (M without the destination's row). ``"corridors"``: each trip in its
-    own neighbourhood; a model of its own, taken only where it is asked for.
+    own neighbourhood; a model of its own, which ``"auto"`` takes from 300,000 edges on.
 
-    That is for horizon infinity. A finite one has its own recursion (`RecedingHorizon`), which needs positive costs and
-    no spectral radius; horizon 0 has a loss and no values.
+    A finite horizon has its own recursion (`RecedingHorizon`), which needs positive costs and no spectral radius;
+    horizon 0 has a loss and no values. Both run on the whole map or in corridors.
+
+    At horizon infinity, trips may be solved on the compressed graph of their turns (`compress`): values, counts and
+    derivatives are the same. What that graph refuses, the original one is asked too: its edges have names for errors.
     """
 
     def __init__(self, turns: TurnGraph, config: PlannerConfig, *, edge_id: Ids | None = None) -> None:
-        self._turns, self._config, self._edge_id = turns, config, edge_id
+        self._turns, self._config, self._edge_id = turns, _chosen(config, turns), edge_id
         self._told: set[str] = set()
         self._margin: MarginLoss | None = None
         self._kept: tuple[Floats, Factorization] | None = None
+        self._visited: Ids | None = None
+        self._observed: tuple[TripBatch, Floats] | None = None
+        self._small: tuple[CompressedTrips, Planner] | None = None
         self.last_solver = ""
         """Which solver answered last."""
+
+    @property
+    def config(self) -> PlannerConfig:
+        """What it was made with, ``"auto"`` replaced by ``"corridors"`` where the map is that large."""
+        return self._config
 
     @property
     def horizon(self) -> int | Literal["infinity"]:
@@ -64,6 +86,7 @@ class Planner:
         """``sum_n w_n log P(route_n)`` at this planner's horizon, and its gradient in the reward, float64[T].
 
         At horizon 0 there is no likelihood: minus the margin loss stands in for it, and a subgradient for the gradient.
+        The batch is `make_batch`'s.
 
         Raises
         ------
@@ -77,7 +100,53 @@ class Planner:
             return float(batch.observed @ reward) - total, batch.observed - expected
         if isinstance(batch, StepBatch):
             return self.receding.log_likelihood(reward, batch)
+        if self.uses_corridors:
+            self._note("corridors", self._corridor_width)
+            return self.corridor_horizon.log_likelihood(reward, batch)
         return self._minus_margin_loss(reward, batch)
+
+    def linear_log_likelihood(self, features: Features, coefficients: Floats, batch: Batch) -> tuple[float, Floats]:
+        """`log_likelihood` of the reward ``X theta`` and its gradient in theta, float64[F].
+
+        With corridors, costs are worked out where a search comes by, and the map's size adds nothing.
+        """
+        if not self.uses_corridors or isinstance(batch, StepBatch):
+            value, slope = self.log_likelihood(features.reward(coefficients), batch)
+            return value, features.project(slope)
+        from .turn_costs import LinearCosts  # numba takes half a second
+
+        self._note("corridors", self._corridor_width)
+        costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
+        if self._visited is not None:
+            costs.require(self._visited)  # where the last solve came by, this one does: fewer interrupted searches
+        if isinstance(batch, TripBatch):
+            if self._observed is None or self._observed[0] is not batch:
+                self._observed = (batch, features.project(batch.observed))
+            total, expected = self._corridors.total_value(costs, batch)
+            result = float(self._observed[1] @ coefficients) - total, self._observed[1] - costs.project(expected)
+        else:
+            value, slope = self.corridor_horizon.log_likelihood(costs, batch)
+            result = value, costs.project(slope)
+        self._visited = np.flatnonzero(costs.is_known)
+        return result
+
+    @cached_property
+    def corridor_horizon(self) -> CorridorHorizon:
+        """Finite horizons in corridors, one per route."""
+        from .corridor_horizons import CorridorHorizon
+
+        horizon, config = self._config.horizon, self._config
+        return CorridorHorizon(
+            self._turns,
+            -1 if horizon == "infinity" else horizon,
+            tau=config.corridor_tau,
+            threads=config.threads,
+            edge_id=self._edge_id,
+        )
+
+    @property
+    def _corridor_width(self) -> str:
+        return f"routes up to {self._config.corridor_tau:g} nats dearer than the best one alone"
 
     @cached_property
     def receding(self) -> RecedingHorizon:
@@ -120,7 +189,7 @@ class Planner:
 
     def trip_values(self, reward: Floats, batch: TripBatch) -> Floats:
         """V at the origin of every pair of a batch, float64[P], each in its corridor; see `uses_corridors`."""
-        self._note("corridors", f"routes up to {self._config.corridor_tau:g} nats dearer than the best one alone")
+        self._note("corridors", self._corridor_width)
         return self._corridors.values(reward, batch)
 
     @property
@@ -130,7 +199,7 @@ class Planner:
 
     @cached_property
     def _corridors(self) -> CorridorSolver:
-        # Imported only where it is needed: numba takes half a second.
+        # Imported only where it is needed, for numba's half second.
         from .corridors import CorridorSolver
 
         # None is kept: an optimiser wants a function of the reward alone, and a resumed run the same bytes.
@@ -139,14 +208,26 @@ class Planner:
             tau=self._config.corridor_tau,
             tolerance=self._config.tolerance,
             threads=self._config.threads,
+            monitor=True,
             edge_id=self._edge_id,
         )
+
+    @property
+    def corridor_error(self) -> float | None:
+        """What the monitor says of the largest error of a value in the last solve, None without corridors."""
+        if not self.uses_corridors or self._config.horizon != "infinity":
+            return None
+        return self._corridors.report.error_estimate
 
     def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` without a V."""
         if self.uses_corridors:
-            self._note("corridors", f"routes up to {self._config.corridor_tau:g} nats dearer than the best one alone")
+            self._note("corridors", self._corridor_width)
             return self._corridors.total_value(reward, batch)
+        found = self._on_smaller(reward, batch, lambda small, at, trips: small.total_value(at, trips.batch))
+        if found is not None:
+            (total, counts), trips = found
+            return total, trips.compression.from_turns(counts)
         if self._tries_factorization:
             try:
                 result = self._factorization(reward).total_value(batch)
@@ -161,8 +242,11 @@ class Planner:
         except NotConvergedError as error:
             raise self._diverged(reward, batch.destinations, error) from error
 
-    def can_factorise(self, reward: Floats) -> bool:
-        """Whether one LU serves this reward, at the cost of that LU, which is kept for the next call."""
+    def can_factorise(self, reward: Floats, batch: Batch) -> bool:
+        """Whether one LU serves this reward for a batch, at the cost of that LU, which is kept for the next call."""
+        found = self._on_smaller(reward, batch, lambda small, at, trips: small.can_factorise(at, trips.batch))
+        if found is not None:
+            return found[0]
         if not self._tries_factorization or not float(reward.max(initial=0.0)) < _LARGEST_REWARD:
             return False
         factors = factorise(self._turns, reward)
@@ -178,6 +262,13 @@ class Planner:
         InfeasibleRewardError, UnderflowError
             Where the LU cannot serve; sweeps have no second derivatives.
         """
+        found = self._on_smaller(
+            reward,
+            batch,
+            lambda small, at, trips: small.derivatives(at, trips.batch, trips.compression.to_turns(features)),
+        )
+        if found is not None:
+            return found[0]
         result = value_derivatives(self._factorization(reward), batch, features)
         self._note("factorization", "one LU for all destinations")
         return result
@@ -195,17 +286,50 @@ class Planner:
         """
         if self._config.horizon != "infinity":
             return None
-        if self.uses_corridors and self._turns.num_edges > _LARGEST_FACTORISED:
-            return None  # a corridor has a radius of its own, and the whole map is not looked at in every step
-        if self._kept is not None and np.array_equal(self._kept[0], reward):
+        is_kept = self._kept is not None and np.array_equal(self._kept[0], reward)
+        # Where trips were compressed no LU of the whole is at hand. It is worth one for the radius that is reported.
+        if not is_kept and start is None and self._small is not None and self._tries_factorization:
+            factors = factorise(self._turns, reward)
+            is_kept = factors is not None and self._keep(reward, factors) is not None
+        if is_kept and self._kept is not None:
             return self._kept[1].spectral_radius(start=start)
-        return spectral_radius(self._turns, reward, start=start, max_steps=200, tolerance=1e-6)
+        return spectral_radius(self._turns, reward, start=start, max_steps=_RADIUS_STEPS, tolerance=1e-6)
+
+    def _on_smaller(
+        self, reward: Floats, batch: Batch, ask: Callable[[Planner, Floats, CompressedTrips], _Result]
+    ) -> tuple[_Result, CompressedTrips] | None:
+        """What a planner of the batch's compressed graph answers; None where that is not wanted, or refuses."""
+        if not isinstance(batch, TripBatch) or not self._compresses(batch):
+            return None
+        if self._small is None or self._small[0].original is not batch:
+            # Imported only where it is needed: numba takes half a second.
+            from .compressed_trips import compress_trips
+
+            trips = compress_trips(self._turns, batch)
+            _log.info("compressed for %d trips: %s", len(batch.origin), trips.compression.describe())
+            self._small = trips, Planner(trips.compression.turns, self._config.model_copy(update={"compress": False}))
+        trips, planner = self._small
+        small_reward = trips.compression.to_turns(reward)
+        if not float(small_reward.max(initial=0.0)) < _LARGEST_REWARD:
+            return None
+        try:
+            answer = ask(planner, small_reward, trips)
+        except (InfeasibleRewardError, UnderflowError, NotConvergedError):
+            return None  # the original graph is asked: its edges have names
+        self.last_solver = planner.last_solver or self.last_solver
+        return answer, trips
+
+    def _compresses(self, batch: TripBatch) -> bool:
+        if self._config.horizon != "infinity" or self.uses_corridors:
+            return False
+        if self._config.compress != "auto":
+            return self._config.compress
+        least = _WORTH_COMPRESSING if self._tries_factorization else _WORTH_COMPRESSING_FOR_SWEEPS
+        return self._turns.num_edges * len(batch.destinations) >= least
 
     @property
     def _tries_factorization(self) -> bool:
-        if self._config.solver == "auto":
-            return self._turns.num_edges <= _LARGEST_FACTORISED
-        return self._config.solver == "factorization"
+        return self._config.solver in ("auto", "factorization")
 
     def _factorization(self, reward: Floats) -> Factorization:
         if self._kept is not None and np.array_equal(self._kept[0], reward):
@@ -271,3 +395,10 @@ class Planner:
         if solver not in self._told:
             self._told.add(solver)
             _log.info("soft values by %s: %s", solver, why)
+
+
+def _chosen(config: PlannerConfig, turns: TurnGraph) -> PlannerConfig:
+    """The configuration with corridors in place of ``auto`` on a map that is too large for solves of the whole."""
+    if config.solver != "auto" or turns.num_edges <= LARGEST_FACTORISED:
+        return config
+    return config.model_copy(update={"solver": "corridors"})

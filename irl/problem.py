@@ -15,7 +15,7 @@ from .demonstrations import Demonstrations
 from .derivatives import ValueDerivatives
 from .destinations import destination_key
 from .evaluations import Evaluation, History, Kind
-from .features import Features
+from .feature_columns import Features
 from .inference import outer_product, scores_of
 from .planner import Planner
 from .trips import Batch, TripBatch
@@ -53,11 +53,11 @@ class Problem:
     ) -> None:
         self.network, self.routes, self.features, self.config = network, routes, features, config
         self.turns = network.turns
-        self.batch: Batch = make_batch(routes, config.planner)
         self.planner = planner or Planner(network.turns, config.planner, edge_id=network.graph.edge_id)
+        self.batch: Batch = make_batch(routes, self.planner.config)
         self.total_weight = float(routes.weight.sum())
         self.num_routes = len(routes)
-        size = np.sqrt(np.mean(features.value**2, axis=0))
+        size = np.sqrt(features.range.mean_square)
         self.scale = np.where(size > 0, size, 1.0)
         """float64[F]: scaled coefficient = coefficient * scale, so that all are of one magnitude."""
         self.history = history if history is not None else History()
@@ -72,7 +72,7 @@ class Problem:
 
     def reward(self, scaled: Floats) -> Floats:
         """float64[T]."""
-        return np.asarray(self.features.value @ (scaled / self.scale))
+        return self.features.reward(scaled / self.scale)
 
     def objective(self, scaled: Floats) -> tuple[float, Floats]:
         """Mean negative log-likelihood and gradient; outside the feasible set, a rising slope that shortens the step.
@@ -160,7 +160,7 @@ class Problem:
         if not len(bad):
             return np.zeros((0, len(scaled)))
         worst = bad[np.argsort(cost[bad], kind="stable")[:4096]]
-        rows, first = np.unique(self.features.value[worst] / self.scale, axis=0, return_index=True)
+        rows, first = np.unique(self.features.rows(worst) / self.scale, axis=0, return_index=True)
         return np.asarray(rows[np.argsort(first)[:_MOST_CUTS]])
 
     def part(self, every: int) -> Problem:
@@ -226,7 +226,7 @@ class Problem:
     def _computed(self, kind: Kind, scaled: Floats) -> Evaluation:
         empty, none = np.zeros((0, 0)), np.full(len(scaled), np.nan)
         try:
-            if kind != "gradient" and not self.planner.can_factorise(self.reward(scaled)):
+            if kind != "gradient" and not self.planner.can_factorise(self.reward(scaled), self.batch):
                 return Evaluation(self._part, kind, scaled, np.nan, none, empty, _NOT_FACTORISED)
             if kind in ("gradient", "factorised"):
                 return Evaluation(self._part, kind, scaled, *self._compute(scaled), empty)
@@ -236,18 +236,17 @@ class Problem:
             return Evaluation(self._part, kind, scaled, np.nan, none, empty, type(error).__name__, error)
 
     def _compute(self, scaled: Floats) -> tuple[float, Floats]:
-        value, slope = self.planner.log_likelihood(self.reward(scaled), self.batch)
-        return -value / self.total_weight, -(self.features.value.T @ slope) / (self.total_weight * self.scale)
+        value, slope = self.planner.linear_log_likelihood(self.features, scaled / self.scale, self.batch)
+        return -value / self.total_weight, -slope / (self.total_weight * self.scale)
 
     def _compute_matrix(self, kind: Kind, batch: TripBatch, scaled: Floats) -> tuple[float, Floats, Floats]:
         found = self._value_derivatives(batch, scaled)
-        value = self.features.value
         if kind == "hessian":
             matrix = found.total_hessian
         else:
-            matrix = outer_product(scores_of(self.routes, batch, value, found.gradient), self.routes.weight)
+            matrix = outer_product(scores_of(self.routes, batch, self.features, found.gradient), self.routes.weight)
         loss = float(batch.weight @ found.value - batch.observed @ self.reward(scaled)) / self.total_weight
-        slope = batch.observed @ value - batch.weight @ found.gradient
+        slope = self.features.project(batch.observed) - batch.weight @ found.gradient
         return (
             loss,
             -slope / (self.total_weight * self.scale),

@@ -13,6 +13,8 @@ from ..core.types import Floats
 from .checkpoints import Checkpoint
 from .problem import Problem
 
+_EVERY = 10
+"""Steps between two looks at the whole map with corridors, which each need a part of it."""
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +32,10 @@ class TrainingProgress:
     routes_per_second: float
     """Routes times likelihood evaluations over seconds, since the start."""
     spectral_radius: float | None
-    """Of the turn matrix at horizon infinity: values cease to exist at 1. None at finite horizons, which need none."""
+    """Of the turn matrix at horizon infinity: values cease to exist at 1. None at finite horizons, which need none, and
+    between the steps, the first and every tenth after it, at which corridors look at the whole map."""
+    corridor_error: float | None
+    """With corridors, the largest error of a value in nats, by their monitor: it grows where tau is too small."""
     checkpoint: Checkpoint
 
 
@@ -66,7 +71,9 @@ class Watch:
             return
         radius = self._radius(scaled)
         size = float(np.abs(gradient).max(initial=0.0))
-        shown = "" if radius is None else f", spectral radius {radius:.4f}"
+        error = self._problem.planner.corridor_error
+        shown = "" if error is None else f", corridors off by {error:.0e}"
+        shown += "" if radius is None else f", spectral radius {radius:.4f}"
         _log.info("iteration %d: loss %.6f, gradient %.1e%s", self.iteration, loss, size, shown)
         if self._progress is None:
             return
@@ -89,13 +96,24 @@ class Watch:
                 size,
                 evaluated / max(seconds, 1e-9),
                 radius,
+                error,
                 checkpoint,
             )
         )
 
     def _radius(self, scaled: Floats) -> float | None:
-        found = self._problem.planner.spectral_radius(self._problem.reward(scaled), start=self._eigenvector)
+        planner = self._problem.planner
+        if planner.uses_corridors and self.iteration % _EVERY != 1:
+            return None
+        found = planner.spectral_radius(self._problem.reward(scaled), start=self._eigenvector)
         if found is None:
             return None
         radius, self._eigenvector = found
+        if planner.uses_corridors and radius >= 1.0:
+            _log.warning(
+                "iteration %d: the spectral radius of the whole map is %.3f, where values cease to exist at 1; the "
+                "corridors have values, but they are no approximation of a model of the whole map",
+                self.iteration,
+                radius,
+            )
         return radius

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ..core.config import PlannerConfig
 from ..core.errors import ConfigurationError, EmptyNetworkError, NotConvergedError
-from ..core.types import Bools, Floats, Ids, Ints
-from ..graphs.geometry import great_circle_m
+from ..core.types import Floats, Ids, Ints
+from ..graphs.geometry import EARTH_RADIUS_M, great_circle_m, unit_sphere
 from ..graphs.road_graph import RoadNetwork
 from .demonstrations import Demonstrations, demonstrations_from_edges
 from .destinations import Destinations, Ending, destination_key, make_destinations
 from .features import available_names, make_features
 from .planner import Planner
+from .trips import TripBatch
 
 DEFAULT_TASTE: dict[str, float] = {
     "travel_time_min": -1.5,
@@ -31,6 +34,10 @@ Nobody's estimates; columns that a network lacks are left out.
 _LONGEST = 100_000
 """Turns after which a simulated route is taken to be lost; certified values make this next to impossible."""
 _BLOCK = 32
+Solver = Literal["auto", "factorization", "corridors"]
+"""How routes are drawn: by values of the whole map, or each in its corridor; auto: by the size of the map."""
+_LARGEST_WHOLE = 300_000
+"""Edges up to which ``auto`` takes the whole map: its LU takes seconds there, and a minute at a million."""
 
 
 def default_taste(network: RoadNetwork) -> dict[str, float]:
@@ -51,6 +58,8 @@ def simulate(
     min_km: float = 0.0,
     max_km: float | None = None,
     ending: Ending = "arrival",
+    solver: Solver = "auto",
+    corridor_tau: float = 25.0,
     progress: Callable[[int], None] | None = None,
 ) -> Demonstrations:
     """Routes drawn from the MaxEnt policy of a linear reward.
@@ -64,8 +73,13 @@ def simulate(
         Coefficient by feature name; default `DEFAULT_TASTE`.
     min_km, max_km
         Limits on the crow distance between origin and destination; need coordinates.
+    solver
+        ``"factorization"`` draws by the values of the whole map, ``"corridors"`` each route in its corridor, on maps of
+        any size; ``"auto"`` takes corridors from 300,000 edges on.
+    corridor_tau
+        Width of corridors in nats: routes that stray further than that from the best one are never drawn.
     progress
-        Called with the number of routes drawn since the last call.
+        Called with the number of routes drawn since the last call, from any thread.
 
     Raises
     ------
@@ -76,12 +90,13 @@ def simulate(
 
     Notes
     -----
-    One solve per destination and block; then one draw per turn travelled. The same seed gives the same routes.
+    One solve per destination and block, or one per route in its corridor; then one draw per turn travelled. The same
+    seed and solver give the same routes.
     """
     wanted = dict(taste) if taste is not None else default_taste(network)
     _check_request(wanted, num_routes, num_destinations, min_km, max_km)
     features = make_features(network, tuple(wanted))
-    reward = features.value @ np.array([wanted[name] for name in features.names])
+    reward = features.reward(np.array([wanted[name] for name in features.names]))
     if len(reward) and reward.max() >= 0:
         raise ConfigurationError(
             where="taste",
@@ -89,10 +104,33 @@ def simulate(
         )
     generator = np.random.default_rng(seed)
     pairs = _draw_pairs(network, num_routes, num_destinations, min_km, max_km, generator, ending)
-    planner = Planner(network.turns, PlannerConfig(ending=ending), edge_id=network.graph.edge_id)
+    if solver == "auto":
+        solver = "corridors" if network.graph.num_edges > _LARGEST_WHOLE else "factorization"
+    if solver == "corridors":
+        rows = _draw_in_corridors(network, reward, pairs, ending, corridor_tau, seed, progress)
+    else:
+        rows = _draw_on_the_map(network, reward, pairs, ending, generator, progress)
+    names = [f"simulated-{row}" for row in range(num_routes)]
+    stated = ", ".join(f"{name} {value:g}" for name, value in wanted.items())
+    return demonstrations_from_edges(
+        network, rows, names, source=f"simulated ({stated}; seed {seed})", is_simulated=True
+    )
+
+
+def _draw_on_the_map(
+    network: RoadNetwork,
+    reward: Floats,
+    pairs: Ids,
+    ending: Ending,
+    generator: np.random.Generator,
+    progress: Callable[[int], None] | None,
+) -> list[Ints]:
+    planner = Planner(
+        network.turns, PlannerConfig(ending=ending, solver="factorization"), edge_id=network.graph.edge_id
+    )
     keys, column = np.unique(pairs[:, 1], return_inverse=True)
     destinations = make_destinations(network.graph, keys.astype(np.int32), ending)
-    rows: list[Ints] = [np.zeros(0, np.int32)] * num_routes
+    rows: list[Ints] = [np.zeros(0, np.int32)] * len(pairs)
     for begin in range(0, len(keys), _BLOCK):
         block = destinations.block(begin, min(begin + _BLOCK, len(keys)))
         mine = np.flatnonzero((column >= begin) & (column < begin + len(block)))
@@ -103,11 +141,34 @@ def simulate(
             rows[row] = route
         if progress is not None:
             progress(len(mine))
-    names = [f"simulated-{row}" for row in range(num_routes)]
-    stated = ", ".join(f"{name} {value:g}" for name, value in wanted.items())
-    return demonstrations_from_edges(
-        network, rows, names, source=f"simulated ({stated}; seed {seed})", is_simulated=True
+    return rows
+
+
+def _draw_in_corridors(
+    network: RoadNetwork,
+    reward: Floats,
+    pairs: Ids,
+    ending: Ending,
+    tau: float,
+    seed: int,
+    progress: Callable[[int], None] | None,
+) -> list[Ints]:
+    from .corridors import CorridorSolver  # numba takes half a second
+
+    keys, column = np.unique(pairs[:, 1], return_inverse=True)
+    order = np.argsort(column.reshape(-1), kind="stable")
+    batch = TripBatch(
+        make_destinations(network.graph, keys.astype(np.int32), ending),
+        np.searchsorted(column.reshape(-1)[order], np.arange(len(keys) + 1)).astype(np.int64),
+        pairs[order, 0].astype(np.int32),
+        np.ones(len(pairs)),
+        np.zeros(0),
     )
+    solver = CorridorSolver(network.turns, tau=tau, edge_id=network.graph.edge_id)
+    rows: list[Ints] = [np.zeros(0, np.int32)] * len(pairs)
+    for row, route in zip(order.tolist(), solver.draw(reward, batch, seed, _LONGEST, progress), strict=True):
+        rows[row] = route
+    return rows
 
 
 def _check_request(
@@ -149,34 +210,50 @@ def _draw_pairs(
         )
     last = generator.choice(main, min(num_destinations, len(main)), replace=False)
     keys = destination_key(network.graph, last.astype(np.int32), ending)
-    is_limited = min_km > 0 or max_km is not None
-    middle = network.graph.edge_midpoints()
-    if is_limited and middle is None:
-        network.graph.require_coordinates("a limit on the distance of simulated trips")
-    rows: list[tuple[int, int]] = []
-    for index in range(num_routes):
-        which = index % len(last)
-        if is_limited and middle is not None:
-            candidates = main[_within(middle, int(last[which]), main, min_km, max_km)]
-        else:
-            candidates = main
-        candidates = candidates[
-            (candidates != last[which]) & (network.graph.head[candidates] != network.graph.head[last[which]])
-        ]
-        if not len(candidates):
+    near = _Near(network, main, min_km, max_km)
+    # Twice over the destinations rather than all candidates at once: those of many destinations fill the memory.
+    sizes = [len(near.origins(edge)) for edge in last.tolist()]
+    for edge, size in zip(last[:num_routes].tolist(), sizes, strict=False):
+        if not size:
             raise ConfigurationError(
                 where="simulate",
                 problem=f"no edge of the main network lies {min_km} to {max_km} km from edge "
-                f"{int(network.graph.edge_id[last[which]])}; widen the limits",
+                f"{int(network.graph.edge_id[edge])}; widen the limits",
             )
-        rows.append((int(generator.choice(candidates)), int(keys[which])))
-    return np.array(rows, np.int64).reshape(-1, 2)
+    picks = [int(generator.integers(sizes[row % len(last)])) for row in range(num_routes)]
+    pairs = np.empty((num_routes, 2), np.int64)
+    for which, edge in enumerate(last[:num_routes].tolist()):
+        pairs[which :: len(last), 0] = near.origins(edge)[picks[which :: len(last)]]
+        pairs[which :: len(last), 1] = keys[which]
+    return pairs
 
 
-def _within(middle: tuple[Floats, Floats], edge: int, others: Ids, min_km: float, max_km: float | None) -> Bools:
-    latitude, longitude = middle
-    distance = great_circle_m(latitude[others], longitude[others], latitude[edge], longitude[edge])
-    return np.asarray((distance >= 1000 * min_km) & (distance <= (np.inf if max_km is None else 1000 * max_km)))
+class _Near:
+    """Edges of the main network by their crow distance from one of them."""
+
+    def __init__(self, network: RoadNetwork, main: Ids, min_km: float, max_km: float | None) -> None:
+        self._graph, self._main, self._min_m = network.graph, main, 1000 * min_km
+        self._max_m = np.inf if max_km is None else 1000 * max_km
+        self._middle = network.graph.edge_midpoints()
+        is_limited = min_km > 0 or max_km is not None
+        if is_limited and self._middle is None:
+            network.graph.require_coordinates("a limit on the distance of simulated trips")
+        self._tree = None
+        if is_limited and self._middle is not None:
+            self._point = unit_sphere(*self._middle)
+            self._tree = cKDTree(self._point[main])
+
+    def origins(self, edge: int) -> Ids:
+        """int64, ascending: the edges within the limits from which a trip to ``edge`` makes a choice."""
+        found = self._main
+        if self._tree is not None and self._middle is not None:
+            # The tree knows chords; a little more than asked for, and the distance itself decides.
+            chord = 2.0 * np.sin(min(self._max_m * 1.001 / EARTH_RADIUS_M, np.pi) / 2.0) + 1e-9
+            found = self._main[np.sort(self._tree.query_ball_point(self._point[edge], chord))]
+            latitude, longitude = self._middle
+            distance = great_circle_m(latitude[found], longitude[found], latitude[edge], longitude[edge])
+            found = found[(distance >= self._min_m) & (distance <= self._max_m)]
+        return np.asarray(found[(found != edge) & (self._graph.head[found] != self._graph.head[edge])])
 
 
 def _draw_routes(

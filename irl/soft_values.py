@@ -1,6 +1,7 @@
-"""Sparse soft value iteration in JAX, in log space, many destinations at once: the reference solver.
+"""Sparse soft value iteration in JAX, many destinations at once: the reference solver.
 
-It never underflows and runs unchanged on an accelerator. Gradients come from the transposed fixed point (expected
+In log space, or, from the values of best paths, on reduced costs: neither underflows. It runs unchanged on an
+accelerator. Gradients come from the transposed fixed point (expected
 visits), never from differentiating through the sweeps. Source: Ziebart (2010), ch. 9; Barnes et al. (2024), section 3.
 """
 
@@ -8,51 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from ..core.errors import NotConvergedError
 from ..core.types import Floats, Ints
 from ..graphs.turns import TurnGraph
 from .destinations import Destinations
+from .sweep_kernels import solve_counts, solve_log_values, solve_reduced_values
 from .trips import TripBatch
 
-_Array = Any
-"""A jax array; shapes stand in docstrings."""
 Start = Callable[[Destinations], Floats]
-"""Values to start sweeps from, float64[E, D]."""
+"""Values of the best paths to some destinations, float64[E, D], to start sweeps from; see `best_path_values`."""
 _BATCH_BYTES = 1 << 28
-"""Memory that the per-turn policy of one batch of destinations may take."""
-
-
-def as_jax_function(objective: Callable[[Floats], tuple[float, Floats]]) -> Callable[[_Array], _Array]:
-    """A function of the reward that comes with its gradient, for rewards that JAX differentiates further up.
-
-    Its reverse rule is that gradient, whatever computed it: an LU, sweeps, a finite horizon. Not for use inside jit: it
-    calls out.
-
-    Parameters
-    ----------
-    objective
-        Takes a reward, float64[T], to (value, gradient float64[T]), for example
-        ``lambda reward: log_likelihood(planner, reward, batch)``.
-    """
-
-    @jax.custom_vjp
-    def value_of(reward: _Array) -> _Array:
-        return jnp.asarray(objective(np.asarray(reward))[0], reward.dtype)
-
-    def forward(reward: _Array) -> tuple[_Array, _Array]:
-        value, gradient = objective(np.asarray(reward))
-        return jnp.asarray(value, reward.dtype), jnp.asarray(gradient, reward.dtype)
-
-    value_of.defvjp(forward, lambda gradient, cotangent: (cotangent * gradient,))
-    return value_of
+"""Memory that the weights of one batch of destinations may take, one for every turn and destination."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +90,7 @@ class SweepSolver:
         self._turns, self._max_sweeps, self._dtype = turns, max_sweeps, dtype
         self._tolerance = tolerance if tolerance is not None else (1e-10 if dtype is np.float64 else 1e-3)
         self._slots = make_slots(turns)
-        per_destination = max(1, (turns.num_turns + 1) * np.dtype(dtype).itemsize)
+        per_destination = max(1, self._slots.to_edge.size * np.dtype(dtype).itemsize)
         self._batch = int(np.clip(_BATCH_BYTES // per_destination, 1, 64))
 
     def values(self, reward: Floats, destinations: Destinations, *, start: Start | None = None) -> Values:
@@ -131,8 +104,9 @@ class SweepSolver:
         reward
             float[T], dimensionless.
         start
-            Gives the values to start from, float[E, D], for a block of destinations; default ``-inf`` but for goals
-            (MaxEnt). The best path's (MaxEnt++) saves some sweeps and leads to the same values.
+            Gives the values of best paths (MaxEnt++), which all costs must be positive for. Sweeps then run on reduced
+            costs, without logarithms; where that overflows or does not converge, log space decides. Default: log space,
+            from ``-inf`` (MaxEnt). Both lead to the same values.
 
         Raises
         ------
@@ -159,51 +133,46 @@ class SweepSolver:
             expected += self._block_counts(reward, block, value)
         return total, expected
 
-    def differentiable_total(self, batch: TripBatch) -> Callable[[_Array], _Array]:
-        """`total_value` as a JAX function of the reward, for rewards that JAX differentiates further up.
-
-        Its reverse rule is the expected counts from the transposed solve. Not for use inside jit: it calls the solver.
-        """
-        return as_jax_function(lambda reward: self.total_value(reward, batch))
-
     def _spans(self, destinations: Destinations) -> list[tuple[int, int]]:
         count = len(destinations)
         return [(a, min(a + self._batch, count)) for a in range(0, count, self._batch)]
 
     def _block_values(self, reward: Floats, block: Destinations, start: Start | None = None) -> Values:
-        is_goal = self._goal_mask(block)
-        first = np.where(is_goal, 0.0, -np.inf)
         if start is not None:
-            first[:, : len(block)] = start(block)
+            solved = self._sweep(reward, block, start(block))
+            if solved.error <= self._tolerance:
+                return solved
+        solved = self._sweep(reward, block, None)
+        self._certify(solved.error, solved.num_sweeps)
+        return solved
+
+    def _sweep(self, reward: Floats, block: Destinations, potential: Floats | None) -> Values:
+        """On reduced costs where there is a potential, else in log space; not certified yet."""
+        is_goal, is_absorbing = self._goal_mask(block), block.ending == "arrival"
+        padded_reward = np.append(reward, -np.inf)[self._slots.out_turn]
         with _precision(self._dtype):
-            solved, error, sweeps = _solve_values(
-                jnp.asarray(self._slots.to_edge),
-                jnp.asarray(self._slots.out_turn),
-                jnp.asarray(np.append(reward, -np.inf), self._dtype),
-                jnp.asarray(is_goal),
-                jnp.asarray(first, self._dtype),
-                self._tolerance,
-                self._max_sweeps,
-                is_absorbing=block.ending == "arrival",
-            )
-            value = np.asarray(solved)[:, : len(block)]
-        self._certify(float(error), int(sweeps))
-        return Values(value, float(error), int(sweeps))
+            model = jnp.asarray(self._slots.to_edge), jnp.asarray(padded_reward, self._dtype), jnp.asarray(is_goal)
+            budget = self._tolerance, self._max_sweeps
+            if potential is None:
+                found = solve_log_values(*model, *budget, is_absorbing=is_absorbing)
+            else:
+                start = jnp.asarray(_widened(potential, is_goal.shape[1]), self._dtype)
+                found = solve_reduced_values(*model, start, *budget, is_absorbing=is_absorbing)
+            value, error, sweeps = found
+            return Values(np.asarray(value)[:, : len(block)], float(error), int(sweeps))
 
     def _block_counts(self, reward: Floats, block: TripBatch, value: Floats) -> Floats:
         is_goal = self._goal_mask(block.destinations)
         start = np.zeros(is_goal.shape, self._dtype)
         np.add.at(start, (block.origin, block.column), block.weight)
-        padded = np.full(is_goal.shape, -np.inf, self._dtype)
-        padded[:, : value.shape[1]] = value
         with _precision(self._dtype):
-            solved, error, sweeps = _solve_counts(
+            solved, error, sweeps = solve_counts(
                 jnp.asarray(self._slots.from_edge),
                 jnp.asarray(self._slots.in_turn),
                 jnp.asarray(self._turns.from_edge),
                 jnp.asarray(self._turns.to_edge),
                 jnp.asarray(reward, self._dtype),
-                jnp.asarray(padded),
+                jnp.asarray(_widened(value, is_goal.shape[1])),
                 jnp.asarray(start),
                 jnp.asarray(is_goal),
                 self._tolerance * max(1.0, float(block.weight.sum())),
@@ -226,121 +195,16 @@ class SweepSolver:
             raise NotConvergedError(residual=error, tolerance=self._tolerance, num_sweeps=num_sweeps)
 
 
-@partial(jax.jit, static_argnames="is_absorbing")
-def _solve_values(
-    to_edge: _Array,
-    out_turn: _Array,
-    reward: _Array,
-    is_goal: _Array,
-    first: _Array,
-    tolerance: float,
-    budget: int,
-    *,
-    is_absorbing: bool,
-) -> tuple[_Array, _Array, _Array]:
-    """Sweeps from ``first``: (value[E, D], estimated error, sweeps). ``reward`` is padded to T + 1 with ``-inf``."""
-    at_goal = jnp.where(is_goal, 0.0, -jnp.inf).astype(reward.dtype)
-    slot_reward = reward[out_turn]
-
-    def sweep(value: _Array) -> _Array:
-        padded = jnp.concatenate([value, jnp.full((1, value.shape[1]), -jnp.inf, value.dtype)])
-        # Unrolled over the few slots: 3 to 5 times faster on a CPU than a reduction over a trailing slot axis.
-        choices = [slot_reward[k][:, None] + padded[to_edge[k]] for k in range(to_edge.shape[0])]
-        if not is_absorbing:
-            choices.append(at_goal)
-        best = choices[0]
-        for choice in choices[1:]:
-            best = jnp.maximum(best, choice)
-        shift = jnp.where(jnp.isfinite(best), best, 0.0)
-        total = jnp.exp(choices[0] - shift)
-        for choice in choices[1:]:
-            total = total + jnp.exp(choice - shift)
-        moved = shift + jnp.log(total)
-        return jnp.where(is_goal, 0.0, moved) if is_absorbing else moved
-
-    def change(new: _Array, old: _Array) -> _Array:
-        # A state reached for the first time is an infinite change; one still at -inf on both sides is none.
-        return jnp.where(new == old, 0.0, jnp.abs(new - old)).max()
-
-    return _iterate(sweep, change, first, tolerance, budget)
-
-
-@partial(jax.jit, static_argnames="is_absorbing")
-def _solve_counts(
-    from_edge: _Array,
-    in_turn: _Array,
-    turn_from: _Array,
-    turn_to: _Array,
-    reward: _Array,
-    value: _Array,
-    start: _Array,
-    is_goal: _Array,
-    tolerance: float,
-    budget: int,
-    *,
-    is_absorbing: bool,
-) -> tuple[_Array, _Array, _Array]:
-    """Expected count of every turn, float[T], from ``visits = start + P' visits``, P the policy of ``value``."""
-    here = value[turn_from]
-    policy = jnp.where(
-        jnp.isfinite(here), jnp.exp(reward[:, None] + value[turn_to] - jnp.where(jnp.isfinite(here), here, 0.0)), 0.0
-    )
-    if is_absorbing:
-        policy = jnp.where(is_goal[turn_from], 0.0, policy)
-    padded_policy = jnp.concatenate([policy, jnp.zeros((1, policy.shape[1]), policy.dtype)])
-
-    def sweep(visits: _Array) -> _Array:
-        padded = jnp.concatenate([visits, jnp.zeros((1, visits.shape[1]), visits.dtype)])
-        moved = start
-        for k in range(from_edge.shape[0]):
-            moved = moved + padded_policy[in_turn[k]] * padded[from_edge[k]]
-        return moved
-
-    visits, error, sweeps = _iterate(sweep, lambda new, old: jnp.abs(new - old).max(), start, tolerance, budget)
-    return (policy * visits[turn_from]).sum(axis=1), error, sweeps
-
-
-_PATIENCE = 300
-"""Sweeps without any contraction after which values are taken to diverge: under a radius above 1 each adds the same."""
-_WINDOW = 8
-"""Sweeps over which the rate of contraction is measured; one sweep would be fooled by cycles of even length."""
-
-
-def _iterate(
-    sweep: Callable[[_Array], _Array],
-    change: Callable[[_Array, _Array], _Array],
-    first: _Array,
-    tolerance: float,
-    budget: int,
-) -> tuple[_Array, _Array, _Array]:
-    """Sweep until the estimated distance to the fixed point is within the tolerance or the budget is spent.
-
-    The last change alone says little where the radius is near 1: what is still to go is change * rate / (1 - rate).
-    """
-
-    def is_open(state: tuple[_Array, ...]) -> _Array:
-        return (state[2] > tolerance) & (state[3] < budget) & (state[4] < _PATIENCE)
-
-    def step(state: tuple[_Array, ...]) -> tuple[_Array, ...]:
-        value, changes, _, count, idle = state
-        moved = sweep(value)
-        last = change(moved, value)
-        oldest = changes[count % _WINDOW]
-        rate = (last / oldest) ** (1.0 / _WINDOW)
-        estimate = jnp.where((rate < 1.0) & jnp.isfinite(oldest), last * jnp.maximum(rate / (1.0 - rate), 1.0), jnp.inf)
-        error = jnp.where(last == 0.0, 0.0, estimate)
-        is_idle = jnp.isfinite(oldest) & (rate > 1.0 - 1e-7)
-        return moved, changes.at[count % _WINDOW].set(last), error, count + 1, jnp.where(is_idle, idle + 1, 0)
-
-    infinite = jnp.asarray(jnp.inf, first.dtype)
-    state = (first, jnp.full(_WINDOW, jnp.inf, first.dtype), infinite, jnp.asarray(0), jnp.asarray(0))
-    value, _, error, count, _ = lax.while_loop(is_open, step, state)
-    return value, error, count
-
-
 def _precision(dtype: type[np.floating[Any]]) -> Any:
     """float64 for this block of code only: switching it on for the whole process would change its users' programs."""
     return jax.enable_x64(dtype is np.float64)
+
+
+def _widened(value: Floats, width: int) -> Floats:
+    """float[E, W] of float[E, D], destinations without a way to them added."""
+    missing = ((0, 0), (0, width - value.shape[1]))
+    result: Floats = np.pad(value, missing, constant_values=-np.inf)
+    return result
 
 
 def _padded(group: Ints, turn: Ints, num_edges: int) -> Ints:

@@ -80,7 +80,7 @@ def fit(
     optimum = maximise(problem, _start(problem, config) * problem.scale, Watch(problem, progress, run))
     coefficients, value = optimum.scaled / problem.scale, -optimum.loss * problem.total_weight
     rows, certainty = estimates(problem, optimum)
-    reward = features.value @ coefficients
+    reward = features.reward(coefficients)
     turn_cost = np.maximum(-reward, config.reward.minimum_cost)
     baselines, tuned = tune_baselines(network, routes, config)
     summary = {
@@ -96,7 +96,7 @@ def fit(
         config=config,
         coefficients=rows,
         turn_cost=turn_cost,
-        entry_cost=entry_costs(features.edge_value @ coefficients, turn_cost, network.turns.to_edge),
+        entry_cost=entry_costs(features.edge_reward(coefficients), turn_cost, network.turns.to_edge),
         baseline_costs=baselines,
         training_pairs=np.unique(routes.pair_keys(config.planner.ending)),
         summary=summary,
@@ -165,7 +165,7 @@ def _start(problem: Problem, config: Config) -> Floats:
         raise ConfigurationError(where="[training] start", problem=f"no such feature: {', '.join(sorted(unknown))}")
     if config.training.start:
         return np.array([config.training.start.get(name, 0.0) for name in names])
-    is_usable = (problem.features.value >= 0).all(axis=0) & (problem.features.value > 0).any(axis=0)
+    is_usable = (problem.features.range.minimum >= 0) & (problem.features.range.maximum > 0)
     base = -is_usable.astype(np.float64) / problem.scale
     if not is_usable.any():
         raise ConfigurationError(
@@ -185,7 +185,7 @@ def _start(problem: Problem, config: Config) -> Floats:
 def _has_values(problem: Problem, coefficients: Floats) -> bool:
     """Whether values exist: by the LU, or where a map may be too large for one, by trying."""
     if not problem.planner.uses_corridors:
-        return factorise(problem.turns, problem.features.value @ coefficients) is not None
+        return factorise(problem.turns, problem.features.reward(coefficients)) is not None
     try:
         problem.check(coefficients * problem.scale)
     except NO_VALUES:

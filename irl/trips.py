@@ -94,7 +94,7 @@ class StepBatch:
 
 @dataclass(frozen=True, eq=False)
 class RouteBatch:
-    """Whole routes, each distinct one once: what the margin of horizon 0 is measured against."""
+    """Whole routes, each distinct one once: what corridors of a finite horizon run along, and horizon 0 anywhere."""
 
     destinations: Destinations
     column: Ids
@@ -106,8 +106,10 @@ class RouteBatch:
     weight: Floats
     """float64[N], sum of the weights of the routes that are this one."""
     margin: Floats
-    """float64[E] >= 0, what a demonstrated edge is worth that a route does not share, in units of cost."""
+    """float64[E] >= 0, at horizon 0: what a demonstrated edge is worth that a route does not share, in cost."""
+    row: Ids
+    """int64[R], which of these each of the routes is."""
 
 
 Batch = TripBatch | StepBatch | RouteBatch
-"""Routes as the chosen horizon needs them: infinity, finite, 0."""
+"""Routes as the chosen horizon and solver need them."""

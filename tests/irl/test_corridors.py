@@ -9,14 +9,19 @@ import pytest
 from strategies import make_grid, make_network
 from trodden.core.config import PlannerConfig, parse_config
 from trodden.core.errors import ConfigurationError, InfeasibleRewardError, NonPositiveCostError, UnreachableError
+from trodden.irl.batches import make_batch
 from trodden.irl.corridors import CorridorSolver
 from trodden.irl.demonstrations import demonstrations_from_edges
+from trodden.irl.destinations import make_destinations
 from trodden.irl.factorization import Factorization
+from trodden.irl.features import make_features
 from trodden.irl.likelihood import log_likelihood, route_log_probabilities
 from trodden.irl.planner import Planner
 from trodden.irl.simulation import simulate
 from trodden.irl.statistics import model_statistics
 from trodden.irl.training import fit
+from trodden.irl.trips import TripBatch
+from trodden.irl.turn_costs import LinearCosts
 
 ENDINGS = ("arrival", "stop")
 FAST = {"baselines": {"budget": 0}}
@@ -197,6 +202,94 @@ def test_the_planner_answers_for_trips_and_not_for_the_map():
 
 
 def test_settings_of_corridors_are_checked():
-    for planner in ({"corridor_tau": 10.0}, {"solver": "corridors", "horizon": 3}, {"corridor_tau": -1.0}):
+    for planner in (
+        {"corridor_tau": 10.0, "solver": "sweeps"},
+        {"solver": "sweeps", "horizon": 3},
+        {"corridor_tau": -1.0},
+    ):
         with pytest.raises(ConfigurationError):
             parse_config({"planner": planner}, where="test")
+
+
+def test_the_planner_takes_corridors_by_itself_where_the_map_is_large(monkeypatch):
+    network, reward, routes, _ = make_case("arrival")
+    assert not Planner(network.turns, PlannerConfig()).uses_corridors
+    monkeypatch.setattr("trodden.irl.planner.LARGEST_FACTORISED", network.graph.num_edges - 1)
+    planner = Planner(network.turns, PlannerConfig(corridor_tau=20.0))
+    assert planner.uses_corridors
+    log_likelihood(planner, reward, make_batch(routes, planner.config))
+    assert 0.0 < planner.corridor_error < 1e-5
+    finite = Planner(network.turns, PlannerConfig(horizon=2))
+    log_likelihood(finite, reward, make_batch(routes, finite.config))
+    assert finite.last_solver == "corridors"
+    assert finite.corridor_error is None
+    assert not Planner(network.turns, PlannerConfig(solver="factorization")).uses_corridors
+
+
+def test_the_training_log_tells_the_error_and_now_and_then_the_radius(caplog):
+    network = make_grid(6, 6)
+    routes = simulate(network, 60, taste={"constant": -1.4}, seed=2, num_destinations=9)
+    document = {"planner": {"solver": "corridors"}, "training": {"start": {"travel_time_min": -30.0}}, **FAST}
+    steps = []
+    with caplog.at_level("INFO", "trodden"):
+        fit(network, routes, parse_config(document, where="test"), progress=steps.append)
+    assert all(0.0 <= step.corridor_error < 1e-3 for step in steps)
+    assert [step.iteration for step in steps if step.spectral_radius is not None] == [
+        one for one in range(1, len(steps) + 1) if one % 10 == 1
+    ]
+    assert "corridors off by" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def wide_case():
+    """Some 43,000 turns, 11 blocks of costs, and trips in one corner."""
+    network = make_grid(60, 60)
+    features = make_features(network, ("length_km", "constant"))
+    near = np.flatnonzero(network.graph.tail < 300).astype(np.int32)
+    random = np.random.default_rng(0)
+    goals, origins = np.sort(random.choice(near, 40, replace=False)), random.choice(near, 40)
+    origins = np.where(origins == goals, near[0], origins)
+    batch = TripBatch(
+        make_destinations(network.graph, goals, "arrival"),
+        np.arange(41),
+        origins,
+        np.ones(40),
+        np.zeros(network.turns.num_turns),
+    )
+    return network, features, np.array([-3.0, -1.6]), batch
+
+
+def test_costs_are_worked_out_where_searches_come_by_and_change_nothing(wide_case):
+    network, features, theta, batch = wide_case
+    solver = CorridorSolver(network.turns, tau=12.0)
+    costs = LinearCosts(network.turns, features, theta)
+    value, counts = solver.total_value(costs, batch)
+    assert 0 < costs.is_known.sum() < 0.8 * len(costs.is_known)
+    full_value, full_counts = solver.total_value(features.reward(theta), batch)
+    assert value == pytest.approx(full_value, rel=1e-12)
+    np.testing.assert_allclose(counts, full_counts, atol=1e-9)
+    np.testing.assert_allclose(costs.project(counts), features.project(full_counts), rtol=1e-9)
+    np.testing.assert_array_equal(solver.values(costs, batch), solver.values(costs, batch))
+
+
+def test_a_turn_that_costs_nothing_is_named_where_a_search_comes_by(wide_case):
+    network, features, _, batch = wide_case
+    costs = LinearCosts(network.turns, features, np.array([1.0, -0.001]), network.graph.edge_id)
+    with pytest.raises(NonPositiveCostError) as caught:
+        CorridorSolver(network.turns).total_value(costs, batch)
+    assert caught.value.to_edge in network.graph.edge_id
+
+
+@pytest.mark.parametrize("horizon", ["infinity", 0, 3])
+def test_the_planner_needs_no_rewards_of_the_whole_map(wide_case, horizon):
+    network, features, theta, _ = wide_case
+    routes = simulate(network, 30, taste={"constant": -1.6}, seed=2, num_destinations=5, max_km=0.8)
+    whole, local = (
+        Planner(network.turns, PlannerConfig(horizon=horizon, solver=solver, corridor_tau=40.0))
+        for solver in ("auto", "corridors")
+    )
+    for _ in range(2):  # the second time with the costs prepared that the first one needed
+        value, slope = whole.linear_log_likelihood(features, theta, make_batch(routes, whole.config))
+        found, found_slope = local.linear_log_likelihood(features, theta, make_batch(routes, local.config))
+        assert found == pytest.approx(value, rel=1e-7)
+        np.testing.assert_allclose(found_slope, slope, rtol=1e-6, atol=1e-6)

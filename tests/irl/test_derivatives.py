@@ -39,14 +39,14 @@ def problem(ending, num_routes=60, solver="auto"):
     network = dataclasses.replace(network, attributes=attributes)
     routes = simulate(network, num_routes, taste=TASTE, seed=1, num_destinations=6, ending=ending)
     routes = dataclasses.replace(routes, weight=random.uniform(0.5, 3, num_routes))
-    features = make_features(network, tuple(TASTE)).value
+    features = make_features(network, tuple(TASTE))
     return network, routes, features, Planner(network.turns, PlannerConfig(ending=ending, solver=solver))
 
 
 def naive_log_probability(network, routes, features, theta, ending, row):
     """One route's log-probability by a dense solve of its own."""
     route = routes.route(row).tolist()
-    reward = features @ theta
+    reward = features.reward(theta)
     goals = naive.goals_of(network, naive.destination_of(network, route, ending), ending)
     turns = network.turns.find(np.array(route[:-1], np.int32), np.array(route[1:], np.int32))
     return reward[turns].sum() - dense.dense_values(network.turns, reward, goals, ending)[route[0]]
@@ -68,22 +68,22 @@ def test_scores_add_up_to_the_gradient_and_the_hessian_is_its_slope(ending):
     _, routes, features, planner = problem(ending)
     batch = routes.batch(ending)
     scores = route_scores(planner, features, THETA, routes, batch)
-    gradient = features.T @ log_likelihood(planner, features @ THETA, batch)[1]
+    gradient = features.value.T @ log_likelihood(planner, features.reward(THETA), batch)[1]
     np.testing.assert_allclose(routes.weight @ scores, gradient, rtol=1e-9, atol=1e-9)
-    found = planner.derivatives(features @ THETA, batch, features)
+    found = planner.derivatives(features.reward(THETA), batch, features.value)
     slopes = [
-        features.T
+        features.value.T
         @ (
-            log_likelihood(planner, features @ (THETA + step), batch)[1]
-            - log_likelihood(planner, features @ (THETA - step), batch)[1]
+            log_likelihood(planner, features.reward(THETA + step), batch)[1]
+            - log_likelihood(planner, features.reward(THETA - step), batch)[1]
         )
         / 2e-5
         for step in np.eye(3) * 1e-5
     ]
     np.testing.assert_allclose(-found.total_hessian, slopes, rtol=1e-5, atol=1e-5)
     assert np.linalg.eigvalsh(found.total_hessian).min() > 0
-    each = route_log_probabilities(planner, features @ THETA, routes, batch)
-    reached = (features @ THETA)[routes.turns()[0]]
+    each = route_log_probabilities(planner, features.reward(THETA), routes, batch)
+    reached = features.reward(THETA)[routes.turns()[0]]
     along = np.bincount(routes.turns()[1], reached, minlength=len(routes))
     np.testing.assert_allclose(along - found.value[routes.trip_of_route(ending)], each, rtol=1e-10)
 
@@ -100,21 +100,21 @@ def test_scores_by_sweeps_agree_with_those_by_the_factorisation(ending):
 def test_blocks_and_threads_do_not_change_the_derivatives(monkeypatch):
     _, routes, features, planner = problem("arrival")
     batch = routes.batch("arrival")
-    whole = planner.derivatives(features @ THETA, batch, features)
+    whole = planner.derivatives(features.reward(THETA), batch, features.value)
     monkeypatch.setattr("trodden.irl.derivatives._LARGEST_BLOCK", 1)
-    factors = planner._factorization(features @ THETA)
-    single = value_derivatives(factors, batch, features)
+    factors = planner._factorization(features.reward(THETA))
+    single = value_derivatives(factors, batch, features.value)
     np.testing.assert_allclose(single.total_hessian, whole.total_hessian, rtol=1e-12)
     np.testing.assert_allclose(single.gradient, whole.gradient, rtol=1e-12)
 
 
 def test_no_derivatives_without_values():
     _, routes, features, planner = problem("stop")
-    reward = features @ np.array([0.0, 0.0, -0.1])
-    assert not planner.can_factorise(reward)
+    reward = features.reward(np.array([0.0, 0.0, -0.1]))
+    assert not planner.can_factorise(reward, routes.batch("stop"))
     with pytest.raises(InfeasibleRewardError):
-        planner.derivatives(reward, routes.batch("stop"), features)
-    assert not planner.can_factorise(np.full(len(features), 5000.0))
+        planner.derivatives(reward, routes.batch("stop"), features.value)
+    assert not planner.can_factorise(np.full(features.num_turns, 5000.0), routes.batch("stop"))
 
 
 # ------------------------------------------------------------------------------------------------ sandwiches

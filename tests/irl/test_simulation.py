@@ -40,9 +40,19 @@ def test_the_same_seed_gives_the_same_routes(network):
     assert rows_of(first) != rows_of(other)
 
 
+def test_routes_drawn_in_corridors_repeat_and_narrow_to_the_best_one(network):
+    few, again = (simulate(network, 40, taste=TASTE, seed=5, num_destinations=4, solver="corridors") for _ in "ab")
+    assert rows_of(few) == rows_of(again)
+    narrow = simulate(network, 40, taste=TASTE, seed=5, num_destinations=4, solver="corridors", corridor_tau=1e-9)
+    best = {(row[0], row[-1]): tuple(row) for row in rows_of(narrow)}
+    assert all(best[row[0], row[-1]] == tuple(row) for row in rows_of(narrow))
+    assert {(row[0], row[-1]) for row in rows_of(narrow)} == {(row[0], row[-1]) for row in rows_of(few)}
+
+
+@pytest.mark.parametrize("solver", ["factorization", "corridors"])
 @pytest.mark.parametrize("ending", ["arrival", "stop"])
-def test_turn_frequencies_are_those_of_the_exact_policy(network, ending):
-    routes = simulate(network, 20_000, taste=LOOSE, seed=1, num_destinations=1, ending=ending)
+def test_turn_frequencies_are_those_of_the_exact_policy(network, ending, solver):
+    routes = simulate(network, 20_000, taste=LOOSE, seed=1, num_destinations=1, ending=ending, solver=solver)
     rows = rows_of(routes)
     (key,) = {naive.destination_of(network, row, ending) for row in rows}
     goals = naive.goals_of(network, key, ending)

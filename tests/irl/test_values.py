@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+import functools
+
 import numpy as np
 import pytest
 from dense import dense_values, listed_value, radius_without
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from strategies import make_grid, make_network, make_turns, road_networks
 from trodden.core.config import PlannerConfig
 from trodden.core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
+from trodden.irl.best_paths import best_path_values
 from trodden.irl.destinations import make_destinations
 from trodden.irl.factorization import Factorization
 from trodden.irl.feasibility import factorise, infeasible_reward, spectral_radius
@@ -66,9 +67,79 @@ def test_sweeps_equal_the_lu(case):
     by_sweeps = SweepSolver(network.turns)
     values = by_sweeps.values(reward, batch.destinations).value
     np.testing.assert_allclose(values, by_lu.values(batch.destinations), atol=1e-8)
-    (lu_total, lu_counts), (total, counts) = by_lu.total_value(batch), by_sweeps.total_value(reward, batch)
-    assert total == pytest.approx(lu_total, abs=1e-8)
-    np.testing.assert_allclose(counts, lu_counts, atol=1e-8)
+    lu_total, lu_counts = by_lu.total_value(batch)
+    for start in (None, functools.partial(best_path_values, network.turns, reward)):
+        total, counts = by_sweeps.total_value(reward, batch, start=start)
+        assert total == pytest.approx(lu_total, abs=1e-8)
+        np.testing.assert_allclose(counts, lu_counts, atol=1e-8)
+
+
+def both_sweeps(network, reward, destinations, **settings):
+    """Values in log space from nothing, and on reduced costs from the best path, with log space out of reach."""
+    solver = SweepSolver(network.turns, **settings)
+    logarithmic = solver.values(reward, destinations).value
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trodden.irl.soft_values.solve_log_values", None)
+        reduced = solver.values(reward, destinations, start=functools.partial(best_path_values, network.turns, reward))
+    return logarithmic, reduced.value
+
+
+@settings(max_examples=12, deadline=None)
+@given(solvable_cases())
+def test_reduced_costs_equal_log_space_and_dense_algebra(case):
+    network, reward, ending, batch = case
+    logarithmic, reduced = both_sweeps(network, reward, batch.destinations, tolerance=1e-11)
+    np.testing.assert_allclose(reduced, logarithmic, atol=1e-9)  # -inf at the same edges, too
+    for column in range(len(batch.destinations)):
+        goals = batch.destinations.goals(column).tolist()
+        if goals:
+            want = dense_values(network.turns, reward, goals, ending)
+            np.testing.assert_allclose(reduced[:, column], want, atol=1e-9)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_reduced_costs_do_not_underflow(ending):
+    """Across a grid of which every turn costs some 90 nats: routes of 2,000, of which exp() knows nothing."""
+    network = make_grid(14, 14)
+    reward = -np.random.default_rng(1).uniform(85.0, 95.0, network.turns.num_turns)
+    destinations = make_destinations(network.graph, np.array([3], np.int32), ending)
+    logarithmic, reduced = both_sweeps(network, reward, destinations)
+    assert reduced.min() < -2000
+    np.testing.assert_allclose(reduced, logarithmic, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_reduced_costs_near_radius_one(ending):
+    network = make_grid(8, 8)
+    reward = -np.random.default_rng(1).uniform(0.9, 1.6, network.turns.num_turns)
+    reward -= np.log(radius_without(network.turns, reward, [], "stop") / 0.995)
+    destinations = make_destinations(network.graph, np.array([20, 50], np.int32), ending)
+    logarithmic, reduced = both_sweeps(network, reward, destinations, tolerance=1e-11)
+    exact = Factorization(network.turns, reward, ending=ending).values(destinations)
+    np.testing.assert_allclose(reduced, exact, atol=1e-9)
+    np.testing.assert_allclose(reduced, logarithmic, atol=1e-9)
+
+
+def test_log_space_decides_where_reduced_costs_overflow():
+    """A chain of 140 nodes, two equal ways from each to the next: 2^139 routes are no float32."""
+    count = 140
+    network = make_network(np.repeat(np.arange(count), 2), np.repeat(np.arange(1, count + 1), 2))
+    reward = np.full(network.turns.num_turns, -1.5)
+    destinations = make_destinations(network.graph, np.array([2 * count - 1], np.int32), "arrival")
+    with pytest.raises(TypeError):  # log space, which is out of reach
+        both_sweeps(network, reward, destinations, dtype=np.float32)
+    start = functools.partial(best_path_values, network.turns, reward)
+    value = SweepSolver(network.turns, dtype=np.float32).values(reward, destinations, start=start).value
+    assert value[0, 0] == pytest.approx((count - 1) * -1.5 + (count - 2) * np.log(2.0), rel=1e-5)
+
+
+def test_a_start_that_promises_too_much_is_not_believed():
+    network = make_grid(4, 4)
+    reward = np.full(network.turns.num_turns, -2.0)
+    destinations = make_destinations(network.graph, np.array([7], np.int32), "arrival")
+    solver = SweepSolver(network.turns)
+    wrong = solver.values(reward, destinations, start=functools.partial(best_path_values, network.turns, 1e-3 * reward))
+    np.testing.assert_allclose(wrong.value, solver.values(reward, destinations).value, atol=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -158,18 +229,6 @@ def test_float32_sweeps_stay_within_their_tolerance():
     np.testing.assert_allclose(rough, exact, atol=1e-3)
 
 
-def test_jax_differentiates_through_the_transposed_solve():
-    network = make_grid(3, 4)
-    random = np.random.default_rng(0)
-    reward = -random.uniform(1.5, 2.5, network.turns.num_turns)
-    batch = make_batch(network, reward, "arrival", random)
-    with jax.enable_x64(True):
-        total = SweepSolver(network.turns).differentiable_total(batch)
-        gradient = jax.grad(lambda scale: total(jnp.asarray(reward) * scale))(1.0)
-    _, counts = Factorization(network.turns, reward).total_value(batch)
-    assert float(gradient) == pytest.approx(float(counts @ reward), abs=1e-8)
-
-
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_threads_do_not_change_a_bit(ending):
     network = make_grid(6, 6)
@@ -197,14 +256,18 @@ def test_the_pivots_decide_feasibility(network, seed):
         assert spectral_radius(network.turns, reward)[0] == pytest.approx(radius, rel=2e-2)
 
 
-@pytest.mark.parametrize("solver", ["auto", "factorization", "sweeps"])
+@pytest.mark.parametrize(
+    ("solver", "start"),
+    [("auto", "best_path"), ("factorization", "nothing"), ("sweeps", "nothing"), ("sweeps", "best_path")],
+)
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_diverging_values_are_refused_and_the_fix_works(solver, ending):
+def test_diverging_values_are_refused_and_the_fix_works(solver, start, ending):
     """A grid at cost 0.9 per edge: the textbook solve returns numbers, many of them negative."""
     network = make_grid(8, 8)
     reward = np.full(network.turns.num_turns, -0.9)
     destinations = make_destinations(network.graph, np.array([3], np.int32), ending)
-    planner = Planner(network.turns, PlannerConfig(ending=ending, solver=solver), edge_id=network.graph.edge_id)
+    config = PlannerConfig(ending=ending, solver=solver, start=start)
+    planner = Planner(network.turns, config, edge_id=network.graph.edge_id)
     with pytest.raises(InfeasibleRewardError) as caught:
         planner.values(reward, destinations)
     error = caught.value
