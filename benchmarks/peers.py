@@ -144,7 +144,7 @@ def _recursive_logit(network: RoadNetwork, routes: Demonstrations, features: np.
 def _imitation(network: RoadNetwork, routes: Demonstrations, arguments: argparse.Namespace) -> dict[str, float]:
     """Seconds for all destinations, scaled from some; the largest relative difference of the visits from ours."""
     goals = np.unique(routes.last_edge)[: arguments.imitation_destinations]
-    edge_reward = make_features(network, tuple(TASTE)).edge_value @ AT
+    edge_reward = make_features(network, tuple(TASTE)).edge_reward(AT)
     processes = [_process(network, edge_reward, int(goal), routes) for goal in goals]
     with tempfile.TemporaryDirectory() as folder:
         given, answer = Path(folder) / "given.npz", Path(folder) / "answer.npz"

@@ -25,6 +25,7 @@ from .console import (
     require_free,
     say,
 )
+from .plan import plan
 
 if TYPE_CHECKING:
     from ..irl.model import LearnedModel
@@ -87,6 +88,14 @@ class Ending(StrEnum):
 
     arrival = "arrival"
     stop = "stop"
+
+
+class DrawBy(StrEnum):
+    """What routes are drawn by."""
+
+    auto = "auto"
+    factorization = "factorization"
+    corridors = "corridors"
 
 
 class Metric(StrEnum):
@@ -177,10 +186,14 @@ def simulate(
     ending: Annotated[
         Ending, typer.Option(metavar="RULE", help="a route ends on arrival, or by a choice to stop")
     ] = Ending.arrival,
+    solver: Annotated[
+        DrawBy, typer.Option(metavar="NAME", help="values of the whole map, or a corridor per route; auto: by size")
+    ] = DrawBy.auto,
 ) -> None:
     """Draw routes from a stated reward.
 
-    They come from its exact policy; everything made from them is labelled simulated.
+    They come from its exact policy, in corridors but for detours of over 25 nats. Everything made from them is
+    labelled simulated.
     """
     from ..graphs.reading import read_roads
     from ..irl.simulation import default_taste, simulate
@@ -208,6 +221,7 @@ def simulate(
             min_km=min_km,
             max_km=max_km,
             ending=ending.value,
+            solver=solver.value,
             progress=advance,
         )
     routes.write(output)
@@ -293,6 +307,9 @@ def train(
         model = train_into(output, roads, demonstrations, settings, resume=resume)
     describe_model(model)
     say(f"model in {output}")
+
+
+app.command()(plan)
 
 
 @app.command()

@@ -76,7 +76,8 @@ class _Keeper:
                 save_checkpoint(step.checkpoint, self._path)
             loss, pace = -step.log_likelihood_per_route, step.routes_per_second
             radius = "" if step.spectral_radius is None else f" radius {step.spectral_radius:.3f}"
-            update(step.iteration, f"loss {loss:.4f} |g| {step.gradient_norm:.0e}{radius} {pace:,.0f}/s")
+            error = "" if step.corridor_error is None else f" off by {step.corridor_error:.0e}"
+            update(step.iteration, f"loss {loss:.4f} |g| {step.gradient_norm:.0e}{radius}{error} {pace:,.0f}/s")
 
         return report
 

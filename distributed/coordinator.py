@@ -15,7 +15,8 @@ from ..graphs.partition import Partition, bisect
 from ..graphs.road_graph import RoadNetwork
 from ..irl.baselines import tune_baselines
 from ..irl.demonstrations import Demonstrations, require_network
-from ..irl.features import Features, make_features
+from ..irl.feature_columns import Features
+from ..irl.features import make_features
 from ..irl.model import Coefficient, LearnedModel, RegionSummary, entry_costs
 from .actors import Outcome
 from .cluster import LOCAL, ray_session
@@ -164,8 +165,11 @@ def _merged_costs(
     """
     table = np.array([[c.value for c in region.coefficients] for region in regions])
     of_turn: Ints = partition.region[network.turns.to_edge]
-    cost = -np.einsum("tf,tf->t", features.value, table[of_turn])
+    cost, edge_reward = np.empty(network.turns.num_turns), np.empty(network.graph.num_edges)
+    for region, coefficients in enumerate(table):
+        inside = np.flatnonzero(of_turn == region)
+        cost[inside] = -features.rows(inside) @ coefficients
+        edge_reward = np.where(partition.region == region, features.edge_reward(coefficients), edge_reward)
     minimum = config.reward.minimum_cost
     turn_cost = np.maximum(cost, minimum)
-    edge_reward = np.einsum("ef,ef->e", features.edge_value, table[partition.region])
     return turn_cost, entry_costs(edge_reward, turn_cost, network.turns.to_edge), int((cost < minimum).sum())

@@ -10,6 +10,7 @@ from ..core.types import Floats, Ints
 from ..graphs.partition import Partition, sub_network
 from ..graphs.road_graph import RoadNetwork
 from ..irl.demonstrations import Demonstrations, demonstrations_from_edges
+from ..irl.texts import Texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +21,10 @@ class Shard:
     network: RoadNetwork
     rows: tuple[Ints, ...]
     """Each trip's edges, as positions in the shard's own network."""
-    route_id: tuple[str, ...]
+    route_id: Texts
     weight: Floats
     is_simulated: bool
-    traveller: tuple[str | None, ...] | None = None
+    traveller: Texts | None = None
 
     def demonstrations(self) -> Demonstrations:
         """The shard's trips, checked against its network."""
@@ -47,16 +48,16 @@ def make_shards(network: RoadNetwork, routes: Demonstrations, partition: Partiti
         edges = partition.edges(region)
         position = np.full(network.graph.num_edges, -1, np.int32)
         position[edges] = np.arange(len(edges), dtype=np.int32)
-        mine = np.flatnonzero((home == region) & ~is_crossing).tolist()
+        mine = np.flatnonzero((home == region) & ~is_crossing)
         shards.append(
             Shard(
                 region,
                 sub_network(network, edges),
-                tuple(position[routes.route(row)] for row in mine),
-                tuple(routes.route_id[row] for row in mine),
+                tuple(position[routes.route(row)] for row in mine.tolist()),
+                routes.route_id.take(mine),
                 routes.weight[mine],
                 routes.is_simulated,
-                None if routes.traveller is None else tuple(routes.traveller[row] for row in mine),
+                None if routes.traveller is None else routes.traveller.take(mine),
             )
         )
     return shards, int(is_crossing.sum())

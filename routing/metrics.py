@@ -138,7 +138,9 @@ class NamedCosts:
             from ..irl.planner import Planner
 
             planner = Planner(
-                self._network.turns, PlannerConfig(ending=self.ending), edge_id=self._network.graph.edge_id
+                self._network.turns,
+                PlannerConfig(ending=self.ending, solver="sweeps"),
+                edge_id=self._network.graph.edge_id,
             )
             values = planner.values(-self.turn_cost, destinations)
         return min(-route.cost - float(values[route.edges[0], 0]), 0.0)

@@ -188,6 +188,19 @@ def test_block(block: Block, folder: Path, repo_root: Path, request: pytest.Fixt
         run([sys.executable, script.name], block=block, folder=folder)
 
 
+DOCS_PYTHON = [
+    pytest.param(block, id=f"{page.stem}-line-{block.line}")
+    for page in sorted(README.parent.glob("docs/*.md"))
+    for block in read_blocks(page.read_text(encoding="utf-8"))
+    if block.language == "python"
+]
+
+
+@pytest.mark.parametrize("block", DOCS_PYTHON)
+def test_python_of_the_docs(block: Block, tmp_path: Path) -> None:
+    run([sys.executable, "-c", block.text], block=block, folder=tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(DEMO_TIMEOUT_S)
 def test_demo_writes_something(demo: Path) -> None:

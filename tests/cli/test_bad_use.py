@@ -167,7 +167,7 @@ def test_ways_to_say_a_point(folder, origin, chain):
 
 def test_help_is_short_and_whole(folder):
     listed = run(folder, "--help").stdout
-    for command in ("build", "simulate", "train", "evaluate", "route", "map", "doctor"):
+    for command in ("build", "simulate", "plan", "train", "evaluate", "route", "map", "doctor"):
         assert f"\u2502 {command} " in listed
         shown = run(folder, f"{command} --help").stdout
         assert max(map(len, shown.splitlines())) <= 80
