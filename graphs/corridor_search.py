@@ -2,7 +2,7 @@
 
 A corridor is ``{ s : d(origin, s) + d(s, destination) <= d(origin, destination) + tau }``: every state that some route
 at most tau dearer than the best one passes; on request, than a stated cost, where that is more. The kernels are
-compiled; what they write per state is stamped with the number of the search, so that a trip costs what it touches and
+compiled; what they write per state is marked with the number of the search, so that a trip costs what it touches and
 not what the map holds.
 """
 
@@ -16,18 +16,12 @@ import numpy as np
 from ..core.compiled import kernel
 from ..core.types import Bools, Floats, Ids, Ints
 from .search_kernels import (
-    FOUND,
-    SLACK,
     TOO_LARGE,
     TURN_BLOCK_BITS,
     UNKNOWN,
-    UNREACHABLE,
-    by_cost,
     grow_ahead,
+    grow_both,
     grow_disk,
-    pop,
-    push,
-    seed,
 )
 from .turns import TurnGraph
 
@@ -49,13 +43,13 @@ class SearchGraph:
     """int32[E+1]: the turns into edge e are ``in_turn[first_in[e] : first_in[e+1]]``."""
     in_turn: Ints
     """int32[T]."""
-    from_edge: Ints
-    """int32[T]."""
+    in_edge: Ints
+    """int32[T], the edge left by each turn of ``in_turn``: read in a row, where ``from_edge[in_turn]`` is scattered."""
 
     @staticmethod
     def bytes_added(num_edges: int, num_turns: int) -> int:
-        """Memory beside the turn graph's own arrays, which it shares: ``first_in`` and ``in_turn``."""
-        return 4 * (num_edges + 1) + 4 * num_turns
+        """Memory beside the turn graph's own arrays, which it shares: ``first_in``, ``in_turn`` and ``in_edge``."""
+        return 4 * (num_edges + 1) + 8 * num_turns
 
 
 def make_search_graph(turns: TurnGraph) -> SearchGraph:
@@ -63,29 +57,28 @@ def make_search_graph(turns: TurnGraph) -> SearchGraph:
     in_turn = np.argsort(turns.to_edge, kind="stable").astype(np.int32)
     counts = np.bincount(turns.to_edge, minlength=turns.num_edges)
     first_in = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return SearchGraph(turns.first_out, turns.to_edge, first_in, in_turn, turns.from_edge)
+    return SearchGraph(turns.first_out, turns.to_edge, first_in, in_turn, turns.from_edge[in_turn])
 
 
 class Workspace:
-    """What one thread writes per state, made once: 36 bytes each, and the states of one search."""
+    """What one thread writes per state, made once: 28 bytes each, and the states of one search."""
 
     @staticmethod
     def bytes_for(num_edges: int, max_settled: int) -> int:
         """Memory of one; of it, what no search has touched yet is only promised by the system."""
-        return 36 * num_edges + 8 * min(max_settled, num_edges)
+        return 28 * num_edges + 8 * min(max_settled, num_edges)
 
     def __init__(self, num_edges: int, max_settled: int) -> None:
-        self.cost = np.empty((2, num_edges))
-        self.stamp = np.zeros((2, num_edges), np.int32)
-        self.settled = np.zeros((2, num_edges), np.int32)
+        self.label = np.empty((num_edges, 2))
+        self.mark = np.zeros((num_edges, 2), np.int32)
         self.local = np.zeros(num_edges, np.int32)
         self.order = np.empty((2, min(max_settled, num_edges)), np.int32)
         self._searches = 0
 
     def reserve(self, count: int) -> int:
-        """The first of so many fresh numbers for searches: entries with another stamp are of an earlier one."""
-        if self._searches > np.iinfo(np.int32).max - count - 1:
-            self.stamp[:], self.settled[:], self._searches = 0, 0, 0
+        """The first of so many fresh numbers for searches: entries with another mark are of an earlier one."""
+        if self._searches > np.iinfo(np.int32).max // 2 - count - 1:
+            self.mark[:], self._searches = 0, 0
         first = self._searches + 1
         self._searches += count
         return first
@@ -159,112 +152,6 @@ def joined(parts: list[Corridors]) -> Corridors:
 
 
 @kernel
-def _search(
-    first_out: _Array,
-    to_edge: _Array,
-    first_in: _Array,
-    in_turn: _Array,
-    from_edge: _Array,
-    turn_cost: _Array,
-    is_known: _Array,
-    origin: int,
-    goals: _Array,
-    is_absorbing: bool,
-    tau: float,
-    least: float,
-    number: int,
-    cost: _Array,
-    stamp: _Array,
-    settled: _Array,
-    order: _Array,
-) -> tuple[int, int, float, float]:
-    """Dijkstra from both ends: (how it ended, states in the corridor or block not known, best path's cost, limit).
-
-    Two balls grow, the one with fewer open states first, until their radii add up to the limit, best cost (or
-    ``least``, where that is more) + tau: then
-    every state of the corridor is settled in one of them. Each ball then goes on inside the other's settled states
-    alone, which is exact: a cheapest path between an end and a corridor state runs through corridor states.
-
-    ``cost[0]`` holds costs from the origin, ``cost[1]`` costs to the goals. The states of the corridor are left in
-    ``order[1]``, by rising cost to the goals.
-    """
-    capacity = max(256, 2 * len(goals))
-    keys, items = np.empty((2, capacity)), np.empty((2, capacity), np.int32)
-    sizes, counts, radius = np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2)
-    sizes[0] = seed(0, np.array([origin], np.int32), number, cost, stamp, keys, items)
-    sizes[1] = seed(1, goals, number, cost, stamp, keys, items)
-    best = 0.0 if stamp[1, origin] == number else np.inf
-    limit, is_free = np.inf, True
-    while sizes[0] > 0 or sizes[1] > 0:
-        if best == np.inf and (sizes[0] == 0 or sizes[1] == 0):
-            return UNREACHABLE, 0, np.inf, np.inf
-        if is_free and best < np.inf:
-            limit = (max(best, least) + tau) * (1.0 + SLACK)
-            # A ball without open states has reached all that it can.
-            is_free = sizes[0] > 0 and sizes[1] > 0 and radius[0] + radius[1] <= limit
-        side = 0 if sizes[0] > 0 and (sizes[1] == 0 or sizes[0] <= sizes[1]) else 1
-        other = 1 - side
-        here, at = keys[side, 0], items[side, 0]
-        sizes[side] = pop(keys[side], items[side], sizes[side])
-        if settled[side, at] == number or here > cost[side, at]:
-            continue
-        if here > limit:
-            sizes[side] = 0
-            continue
-        is_shared = settled[other, at] == number
-        if (is_shared and here + cost[other, at] > limit) or not (is_free or is_shared):
-            continue
-        if counts[side] >= order.shape[1]:
-            return TOO_LARGE, 0, best, limit
-        settled[side, at] = number
-        radius[side] = here
-        order[side, counts[side]] = at
-        counts[side] += 1
-        if side == 0 and is_absorbing and at == goals[0]:
-            continue
-        begin, end = (first_out[at], first_out[at + 1]) if side == 0 else (first_in[at], first_in[at + 1])
-        while sizes[side] + end - begin > keys.shape[1]:
-            keys = np.concatenate((keys, np.empty_like(keys)), axis=1)
-            items = np.concatenate((items, np.empty_like(items)), axis=1)
-        for place in range(begin, end):
-            turn = place if side == 0 else in_turn[place]
-            there = to_edge[turn] if side == 0 else from_edge[turn]
-            if not is_known[turn >> TURN_BLOCK_BITS]:
-                return UNKNOWN, turn >> TURN_BLOCK_BITS, best, limit
-            reach = here + turn_cost[turn]
-            # What the other side has settled is as far from there as it says, all else as far as its ball at least.
-            if settled[other, there] == number:
-                if reach + cost[other, there] > limit:
-                    continue
-            elif not is_free or reach + radius[other] > limit:
-                continue
-            if side == 1 and is_absorbing and there == goals[0]:
-                continue
-            if stamp[side, there] != number or reach < cost[side, there]:
-                stamp[side, there] = number
-                cost[side, there] = reach
-                sizes[side] = push(keys[side], items[side], sizes[side], reach, there)
-                if stamp[other, there] == number:
-                    best = min(best, reach + cost[other, there])
-    if best == np.inf:
-        return UNREACHABLE, 0, np.inf, np.inf
-    limit = (max(best, least) + tau) * (1.0 + SLACK)
-    return FOUND, _select(order[1], counts[1], limit, number, cost, settled), best, limit
-
-
-@kernel
-def _select(order: _Array, count: int, limit: float, number: int, cost: _Array, settled: _Array) -> int:
-    """Move the states within the limit to the front, in their order; how many they are."""
-    inside = 0
-    for k in range(count):
-        state = order[k]
-        if settled[0, state] == number and cost[0, state] + cost[1, state] <= limit:
-            order[inside] = state
-            inside += 1
-    return inside
-
-
-@kernel
 def _grown(array: _Array, needed: int) -> _Array:
     if needed <= len(array):
         return array
@@ -279,9 +166,9 @@ def _extract(
     num_goals: int,
     limit: float,
     number: int,
-    number_of_goals: int,
-    cost: _Array,
-    settled: _Array,
+    number_back: int,
+    label: _Array,
+    mark: _Array,
     local: _Array,
     states: _Array,
     first_turn: _Array,
@@ -292,7 +179,7 @@ def _extract(
 ) -> tuple[_Array, _Array, int]:
     """Turns between the states of one corridor, appended after ``size``: (turn, head, new size).
 
-    ``number`` stamps what the search from the origin settled, ``number_of_goals`` that from the goals.
+    ``number`` is that of the search from the origin, ``number_back`` that of the one from the goals.
     """
     for k in range(len(states)):
         local[states[k]] = k
@@ -305,8 +192,8 @@ def _extract(
         head = _grown(head, size + first_out[at + 1] - first_out[at])
         for one in range(first_out[at], first_out[at + 1]):
             there = to_edge[one]
-            is_settled = settled[0, there] == number and settled[1, there] == number_of_goals
-            if is_settled and cost[0, there] + cost[1, there] <= limit:
+            is_settled = mark[there, 0] == 2 * number + 1 and mark[there, 1] == 2 * number_back + 1
+            if is_settled and label[there, 0] + label[there, 1] <= limit:
                 turn[size] = one
                 head[size] = local[there]
                 size += 1
@@ -318,8 +205,8 @@ def _find(
     first_out: _Array,
     to_edge: _Array,
     first_in: _Array,
+    in_edge: _Array,
     in_turn: _Array,
-    from_edge: _Array,
     turn_cost: _Array,
     is_known: _Array,
     origins: _Array,
@@ -330,15 +217,14 @@ def _find(
     least: _Array,
     group: _Array,
     number: int,
-    cost: _Array,
-    stamp: _Array,
-    settled: _Array,
+    label: _Array,
+    mark: _Array,
     order: _Array,
     local: _Array,
 ) -> tuple[_Array, ...]:
     """Search and extraction, trip by trip, into arrays that grow: the fields of `Corridors`."""
     count = num_found = len(origins)
-    unknown, grouped, stamped = -1, 0, 0
+    unknown, grouped, back = -1, 0, 0
     ended, best_cost, limit = np.zeros(count, np.int32), np.full(count, np.inf), np.full(count, np.inf)
     first_state, origin = np.zeros(count + 1, np.int64), np.zeros(count, np.int32)
     num_goals = np.zeros(count, np.int32)
@@ -347,12 +233,12 @@ def _find(
     turn, head = np.empty(8192, np.int32), np.empty(8192, np.int32)
     num_states = num_turns = 0
     for n in range(count):
-        ends = goals[first_goal[n] : first_goal[n + 1]]
+        ends, ahead = goals[first_goal[n] : first_goal[n + 1]], number + 2 * n + 1  # they rise: earlier marks are lower
         if group[n] > 0:
-            grouped, stamped = n + group[n], number + count + n
+            grouped, back = n + group[n], ahead - 1
             how, block = grow_disk(
-                first_in, in_turn, from_edge, turn_cost, is_known, origins[n:grouped], ends, is_absorbing,
-                tau[n:grouped], least[n:grouped], stamped, cost, stamp, settled, order,
+                first_in, in_edge, in_turn, turn_cost, is_known, origins[n:grouped], ends, is_absorbing,
+                tau[n:grouped], least[n:grouped], back, label, mark, order.shape[1],
             )  # fmt: skip
             if how == UNKNOWN:
                 unknown, num_found = block, n
@@ -361,30 +247,29 @@ def _find(
                 grouped = n  # one by one, then
         if n < grouped:
             ended[n], inside, best_cost[n], limit[n] = grow_ahead(
-                first_out, to_edge, turn_cost, origins[n], ends, is_absorbing, tau[n], least[n], number + n, stamped,
-                cost, stamp, settled, order,
+                first_out, to_edge, in_turn, turn_cost, is_known, origins[n], ends, is_absorbing, tau[n], least[n],
+                ahead, back, label, mark, order,
             )  # fmt: skip
-            found = by_cost(order[0, :inside], cost)
         else:
-            stamped = number + n
-            ended[n], inside, best_cost[n], limit[n] = _search(
-                first_out, to_edge, first_in, in_turn, from_edge, turn_cost, is_known, origins[n], ends, is_absorbing,
-                tau[n], least[n], stamped, cost, stamp, settled, order,
+            back = ahead
+            ended[n], inside, best_cost[n], limit[n] = grow_both(
+                first_out, to_edge, first_in, in_edge, in_turn, turn_cost, is_known, origins[n], ends, is_absorbing,
+                tau[n], least[n], back, label, mark, order,
             )  # fmt: skip
-            found = order[1, :inside]
         if ended[n] == UNKNOWN:
             unknown, num_found = inside, n
             break
+        found = order[1, :inside]
         state, togo = _grown(state, num_states + inside), _grown(togo, num_states + inside)
         detour, first_turn = _grown(detour, num_states + inside), _grown(first_turn, num_states + inside + 1)
         for k in range(inside):
             at = found[k]
             state[num_states + k] = at
-            togo[num_states + k] = cost[1, at]
-            detour[num_states + k] = cost[0, at] + cost[1, at] - best_cost[n]
-            num_goals[n] += cost[1, at] == 0.0
+            togo[num_states + k] = label[at, 1]
+            detour[num_states + k] = label[at, 0] + label[at, 1] - best_cost[n]
+            num_goals[n] += label[at, 1] == 0.0
         turn, head, num_turns = _extract(
-            first_out, to_edge, is_absorbing, num_goals[n], limit[n], number + n, stamped, cost, settled, local, found,
+            first_out, to_edge, is_absorbing, num_goals[n], limit[n], ahead, back, label, mark, local, found,
             first_turn, turn, head, num_states, num_turns,
         )  # fmt: skip
         if inside:
@@ -445,8 +330,8 @@ def find_corridors(
         graph.first_out,
         graph.to_edge,
         graph.first_in,
+        graph.in_edge,
         graph.in_turn,
-        graph.from_edge,
         turn_cost,
         np.ones((len(turn_cost) >> TURN_BLOCK_BITS) + 1, np.bool_) if is_known is None else is_known,
         origins,
@@ -457,9 +342,8 @@ def find_corridors(
         np.zeros(count) if least is None else least,
         _groups(first_goal, goals, count),
         w.reserve(2 * count),
-        w.cost,
-        w.stamp,
-        w.settled,
+        w.label,
+        w.mark,
         w.order,
         w.local,
     )

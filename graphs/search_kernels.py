@@ -1,4 +1,9 @@
-"""Searches on the turn graph from inside compiled code: a heap, and those that share one disk around a destination."""
+"""Searches on the turn graph from inside compiled code: two balls that meet, a shared disk, and what is inside one.
+
+What they write per state stands in two tables with a column per end, 0 for costs from the origin and 1 for costs to the
+goals: `label` float64[E, 2] and `mark` int32[E, 2]. A search with number n marks a state 2 n where it has a cost and
+2 n + 1 once that is final; every other mark is of an earlier search, and means nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +21,18 @@ TURN_BLOCK_BITS = 12
 """Costs become known for blocks of 4,096 turns, neighbours in space: a trip of some km comes by ten or so."""
 SLACK = 1e-12
 """Relative: rounding must not decide whether a state on the rim is in."""
+_STEPS = 16
+"""States that one ball settles before the other may: fewer cost more calls, more grow the larger ball for nothing."""
+_GO_ON, _FULL, _CROWDED = -1, -2, -3
+"""Beside the number of a block not known: what `_advance` has to say. Crowded is a heap without room."""
 
 
 @kernel
 def push(keys: _Array, items: _Array, size: int, key: float, item: int) -> int:
-    """Put an item on a heap that has room; the new size."""
+    """Put an item on a heap of fours that has room; the new size."""
     place = size
     while place > 0:
-        above = (place - 1) >> 1
+        above = (place - 1) >> 2
         if keys[above] <= key:
             break
         keys[place] = keys[above]
@@ -41,37 +50,187 @@ def pop(keys: _Array, items: _Array, size: int) -> int:
     key, item = keys[size], items[size]
     place = 0
     while True:
-        below = 2 * place + 1
+        below = 4 * place + 1
         if below >= size:
             break
-        if below + 1 < size and keys[below + 1] < keys[below]:
-            below += 1
-        if keys[below] >= key:
+        least = below
+        for one in range(below + 1, min(below + 4, size)):
+            if keys[one] < keys[least]:
+                least = one
+        if keys[least] >= key:
             break
-        keys[place] = keys[below]
-        items[place] = items[below]
-        place = below
+        keys[place] = keys[least]
+        items[place] = items[least]
+        place = least
     keys[place] = key
     items[place] = item
     return size
 
 
 @kernel
-def seed(side: int, states: _Array, number: int, cost: _Array, stamp: _Array, keys: _Array, items: _Array) -> int:
-    """Start a ball at some states, at cost 0; the size of its heap."""
-    size = 0
-    for state in states:
-        stamp[side, state] = number
-        cost[side, state] = 0.0
-        size = push(keys[side], items[side], size, 0.0, state)
-    return size
+def _doubled(array: _Array) -> _Array:
+    return np.append(array, np.empty_like(array))
+
+
+@kernel
+def _advance(
+    is_back: bool,
+    first: _Array,
+    neighbour: _Array,
+    in_turn: _Array,
+    turn_cost: _Array,
+    is_known: _Array,
+    last: int,
+    opened: int,
+    opened_there: int,
+    least: float,
+    tau: float,
+    size_there: int,
+    radius_there: float,
+    label: _Array,
+    label_there: _Array,
+    mark: _Array,
+    mark_there: _Array,
+    keys: _Array,
+    items: _Array,
+    size: int,
+    order: _Array,
+    count: int,
+    radius: float,
+    best: float,
+) -> tuple[int, int, float, float, int]:
+    """Settle some states of one ball, "there" being the other one: (size, count, radius, best, what to do next).
+
+    Of a free ball, one whose radius and the other's do not add up to the limit yet, any state; else only what the other
+    one has settled, within the limit.
+    """
+    for _ in range(_STEPS):
+        if size == 0:
+            break
+        here, at = keys[0], items[0]
+        if size + first[at + 1] - first[at] > len(keys):
+            return size, count, radius, best, _CROWDED
+        size = pop(keys, items, size)
+        if mark[at] != opened or here > label[at]:
+            continue
+        limit = (max(best, least) + tau) * (1.0 + SLACK)
+        if here > limit:
+            return 0, count, radius, best, _GO_ON
+        # A ball without open states has reached all that it can.
+        is_free = size_there > 0 and radius + radius_there <= limit
+        if mark_there[at] == opened_there + 1:
+            if here + label_there[at] > limit:
+                continue
+        elif not is_free:
+            continue
+        if count == len(order):
+            return size, count, radius, best, _FULL
+        mark[at] = opened + 1
+        order[count] = at
+        count += 1
+        radius = here
+        if at == last and not is_back:
+            continue
+        for place in range(first[at], first[at + 1]):
+            next_one = neighbour[place]
+            seen = mark_there[next_one]
+            is_shared = seen == opened_there + 1
+            if not (is_free or is_shared):
+                continue
+            turn = in_turn[place] if is_back else place
+            if not is_known[turn >> TURN_BLOCK_BITS]:
+                return size, count, radius, best, turn >> TURN_BLOCK_BITS
+            reach = here + turn_cost[turn]
+            # What the other side has settled is as far from there as it says, all else as far as its ball at least.
+            if reach + (label_there[next_one] if is_shared else radius_there) > limit:
+                continue
+            if next_one == last and is_back:
+                continue
+            if mark[next_one] < opened or reach < label[next_one]:
+                mark[next_one] = opened
+                label[next_one] = reach
+                size = push(keys, items, size, reach, next_one)
+                if seen >= opened_there:
+                    best = min(best, reach + label_there[next_one])
+    return size, count, radius, best, _GO_ON
+
+
+@kernel
+def grow_both(
+    first_out: _Array,
+    to_edge: _Array,
+    first_in: _Array,
+    in_edge: _Array,
+    in_turn: _Array,
+    turn_cost: _Array,
+    is_known: _Array,
+    origin: int,
+    goals: _Array,
+    is_absorbing: bool,
+    tau: float,
+    least: float,
+    number: int,
+    label: _Array,
+    mark: _Array,
+    order: _Array,
+) -> tuple[int, int, float, float]:
+    """Dijkstra from both ends: (how it ended, states in the corridor or block not known, best path's cost, limit).
+
+    Two balls grow, the one with fewer open states first, until their radii add up to the limit, best cost (or
+    ``least``, where that is more) + tau: then every state of the corridor is settled in one of them. Each ball then
+    goes on inside the other's settled states alone, which is exact: a cheapest path between an end and a corridor state
+    runs through corridor states.
+
+    The states of the corridor are left in ``order[1]``, by rising cost to the goals.
+    """
+    last, opened = goals[0] if is_absorbing else -1, 2 * number
+    ahead, back, mark_ahead, mark_back = label[:, 0], label[:, 1], mark[:, 0], mark[:, 1]
+    keys, items, size, count, radius = np.empty(512), np.empty(512, np.int32), 1, 0, 0.0
+    keys_back, items_back = np.empty(512 + len(goals)), np.empty(512 + len(goals), np.int32)
+    size_back, count_back, radius_back = 0, 0, 0.0
+    keys[0], items[0], ahead[origin], mark_ahead[origin] = 0.0, origin, 0.0, opened
+    for goal in goals:
+        back[goal], mark_back[goal] = 0.0, opened
+        size_back = push(keys_back, items_back, size_back, 0.0, goal)
+    best = 0.0 if mark_back[origin] == opened else np.inf
+    while size > 0 or size_back > 0:
+        if best == np.inf and (size == 0 or size_back == 0):
+            break
+        if size > 0 and (size_back == 0 or size <= size_back):
+            size, count, radius, best, said = _advance(
+                False, first_out, to_edge, in_turn, turn_cost, is_known, last, opened, opened, least, tau, size_back,
+                radius_back, ahead, back, mark_ahead, mark_back, keys, items, size, order[0], count, radius, best,
+            )  # fmt: skip
+            if said == _CROWDED:
+                keys, items = _doubled(keys), _doubled(items)
+        else:
+            size_back, count_back, radius_back, best, said = _advance(
+                True, first_in, in_edge, in_turn, turn_cost, is_known, last, opened, opened, least, tau, size, radius,
+                back, ahead, mark_back, mark_ahead, keys_back, items_back, size_back, order[1], count_back,
+                radius_back, best,
+            )  # fmt: skip
+            if said == _CROWDED:
+                keys_back, items_back = _doubled(keys_back), _doubled(items_back)
+        if said == _FULL:
+            return TOO_LARGE, 0, best, np.inf
+        if said >= 0:
+            return UNKNOWN, said, best, np.inf
+    if best == np.inf:
+        return UNREACHABLE, 0, np.inf, np.inf
+    limit, inside = (max(best, least) + tau) * (1.0 + SLACK), 0
+    for k in range(count_back):
+        state = order[1, k]
+        if mark_ahead[state] == opened + 1 and ahead[state] + back[state] <= limit:
+            order[1, inside] = state
+            inside += 1
+    return FOUND, inside, best, limit
 
 
 @kernel
 def grow_disk(
     first_in: _Array,
+    in_edge: _Array,
     in_turn: _Array,
-    from_edge: _Array,
     turn_cost: _Array,
     is_known: _Array,
     origins: _Array,
@@ -80,55 +239,53 @@ def grow_disk(
     tau: _Array,
     least: _Array,
     number: int,
-    cost: _Array,
-    stamp: _Array,
-    settled: _Array,
-    order: _Array,
+    label: _Array,
+    mark: _Array,
+    most: int,
 ) -> tuple[int, int]:
     """Costs to the goals of every state that a corridor of one of the trips can hold: (how it ended, block not known).
 
-    `TOO_LARGE` where that takes more states than ``order[1]`` has room for. Origins that are not settled then cannot
-    reach the goals.
+    `TOO_LARGE` where that takes more than ``most`` states. Origins that are not settled then cannot reach the goals.
     """
-    capacity = max(1024, 2 * len(goals))
-    keys, items = np.empty((2, capacity)), np.empty((2, capacity), np.int32)
-    size, count, limit, missing = seed(1, goals, number, cost, stamp, keys, items), 0, np.inf, 0
+    opened, capacity = 2 * number, 1024 + len(goals)
+    keys, items, size, count, limit, missing = np.empty(capacity), np.empty(capacity, np.int32), 0, 0, np.inf, 0
+    for goal in goals:
+        label[goal, 1], mark[goal, 1] = 0.0, opened
+        size = push(keys, items, size, 0.0, goal)
     for origin in origins:  # marked on the other side, which this search does not use
-        missing += stamp[0, origin] != number
-        stamp[0, origin] = number
+        missing += mark[origin, 0] != opened
+        mark[origin, 0] = opened
     while size > 0:
-        here, at = keys[1, 0], items[1, 0]
-        size = pop(keys[1], items[1], size)
-        if settled[1, at] == number or here > cost[1, at]:
+        here, at = keys[0], items[0]
+        size = pop(keys, items, size)
+        if mark[at, 1] != opened or here > label[at, 1]:
             continue
         if here > limit:
             break
-        if count >= order.shape[1]:
+        if count >= most:
             return TOO_LARGE, 0
-        settled[1, at] = number
+        mark[at, 1] = opened + 1
         count += 1
-        if stamp[0, at] == number:
+        if mark[at, 0] == opened:
             missing -= 1
             if missing == 0:
                 limit = 0.0
                 for n in range(len(origins)):
-                    limit = max(limit, (max(cost[1, origins[n]], least[n]) + tau[n]) * (1.0 + SLACK))
+                    limit = max(limit, (max(label[origins[n], 1], least[n]) + tau[n]) * (1.0 + SLACK))
         begin, end = first_in[at], first_in[at + 1]
-        while size + end - begin > keys.shape[1]:
-            keys = np.concatenate((keys, np.empty_like(keys)), axis=1)
-            items = np.concatenate((items, np.empty_like(items)), axis=1)
+        while size + end - begin > len(keys):
+            keys, items = _doubled(keys), _doubled(items)
         for place in range(begin, end):
-            turn = in_turn[place]
-            there = from_edge[turn]
+            there, turn = in_edge[place], in_turn[place]
             if not is_known[turn >> TURN_BLOCK_BITS]:
                 return UNKNOWN, turn >> TURN_BLOCK_BITS
             reach = here + turn_cost[turn]
             if reach > limit or (is_absorbing and there == goals[0]):
                 continue
-            if stamp[1, there] != number or reach < cost[1, there]:
-                stamp[1, there] = number
-                cost[1, there] = reach
-                size = push(keys[1], items[1], size, reach, there)
+            if mark[there, 1] < opened or reach < label[there, 1]:
+                mark[there, 1] = opened
+                label[there, 1] = reach
+                size = push(keys, items, size, reach, there)
     return FOUND, 0
 
 
@@ -136,63 +293,44 @@ def grow_disk(
 def grow_ahead(
     first_out: _Array,
     to_edge: _Array,
+    in_turn: _Array,
     turn_cost: _Array,
+    is_known: _Array,
     origin: int,
     goals: _Array,
     is_absorbing: bool,
     tau: float,
     least: float,
     number: int,
-    number_of_goals: int,
-    cost: _Array,
-    stamp: _Array,
-    settled: _Array,
+    number_of_disk: int,
+    label: _Array,
+    mark: _Array,
     order: _Array,
 ) -> tuple[int, int, float, float]:
-    """Dijkstra from an origin inside the disk: (how it ended, states in the corridor, best path's cost, limit).
+    """Dijkstra from an origin inside the disk: as `grow_both`; ``number`` is above the disk's.
 
-    Costs to the goals being known, nothing outside the corridor is ever open. Its states are left in ``order[0]``.
+    Costs to the goals being known, nothing outside the corridor is ever open. Its states are left in ``order[1]``, by
+    rising cost to the goals.
     """
-    if settled[1, origin] != number_of_goals:
+    if mark[origin, 1] != 2 * number_of_disk + 1:
         return UNREACHABLE, 0, np.inf, np.inf
-    best = cost[1, origin]
-    limit = (max(best, least) + tau) * (1.0 + SLACK)
-    keys, items, size, count = np.empty(1024), np.empty(1024, np.int32), 0, 0
-    size = push(keys, items, size, 0.0, origin)
-    stamp[0, origin] = number
-    cost[0, origin] = 0.0
+    best, last, opened = label[origin, 1], goals[0] if is_absorbing else -1, 2 * number
+    keys, items, size, count, said = np.empty(512), np.empty(512, np.int32), 1, 0, _GO_ON
+    keys[0], items[0], label[origin, 0], mark[origin, 0] = 0.0, origin, 0.0, opened
     while size > 0:
-        here, at = keys[0], items[0]
-        size = pop(keys, items, size)
-        if settled[0, at] == number or here > cost[0, at]:
-            continue
-        if count >= order.shape[1]:
-            return TOO_LARGE, 0, best, limit
-        settled[0, at] = number
-        order[0, count] = at
-        count += 1
-        if is_absorbing and at == goals[0]:
-            continue
-        begin, end = first_out[at], first_out[at + 1]
-        while size + end - begin > len(keys):
-            keys = np.concatenate((keys, np.empty_like(keys)))
-            items = np.concatenate((items, np.empty_like(items)))
-        for turn in range(begin, end):
-            there = to_edge[turn]
-            reach = here + turn_cost[turn]
-            if settled[1, there] != number_of_goals or reach + cost[1, there] > limit:
-                continue
-            if stamp[0, there] != number or reach < cost[0, there]:
-                stamp[0, there] = number
-                cost[0, there] = reach
-                size = push(keys, items, size, reach, there)
-    return FOUND, count, best, limit
-
-
-@kernel
-def by_cost(states: _Array, cost: _Array) -> _Array:
-    """The states by rising cost to the goals."""
-    togo = np.empty(len(states))
-    for k in range(len(states)):
-        togo[k] = cost[1, states[k]]
-    return states[np.argsort(togo)]
+        size, count, _, _, said = _advance(
+            False, first_out, to_edge, in_turn, turn_cost, is_known, last, opened, 2 * number_of_disk, max(least, best),
+            tau, 0, np.inf, label[:, 0], label[:, 1], mark[:, 0], mark[:, 1], keys, items, size, order[0], count, 0.0,
+            best,
+        )  # fmt: skip
+        if said == _CROWDED:
+            keys, items = _doubled(keys), _doubled(items)
+        if said == _FULL:
+            return TOO_LARGE, 0, best, np.inf
+        if said >= 0:
+            return UNKNOWN, said, best, np.inf
+    togo = np.empty(count)
+    for k in range(count):
+        togo[k] = label[order[0, k], 1]
+    order[1, :count] = order[0, :count][np.argsort(togo)]
+    return FOUND, count, best, (max(best, least) + tau) * (1.0 + SLACK)

@@ -288,7 +288,7 @@ def _memory(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[I
     return (
         *items,
         Item("search graph", float(SearchGraph.bytes_added(size.edges, size.turns)), "turns by the edge they enter"),
-        Item("workspaces", float(size.threads * workspace), f"{size.threads} threads, 36 bytes per edge each"),
+        Item("workspaces", float(size.threads * workspace), f"{size.threads} threads, 28 bytes per edge each"),
         Item("answers", routes * _BYTES_PER_ANSWER, "a value per trip"),
         Item(
             "kept corridors",

@@ -71,7 +71,8 @@ def grid():
 def test_bytes_of_the_search_equal_those_of_the_arrays(grid):
     turns = grid.turns
     graph, workspace = make_search_graph(turns), Workspace(turns.num_edges, 100)
-    assert SearchGraph.bytes_added(turns.num_edges, turns.num_turns) == graph.first_in.nbytes + graph.in_turn.nbytes
+    added = graph.first_in.nbytes + graph.in_turn.nbytes + graph.in_edge.nbytes
+    assert SearchGraph.bytes_added(turns.num_edges, turns.num_turns) == added
     held = [one.nbytes for one in vars(workspace).values() if isinstance(one, np.ndarray)]
     assert Workspace.bytes_for(turns.num_edges, 100) == sum(held)
 
@@ -89,7 +90,7 @@ def test_the_plan_of_a_network_at_hand_counts_its_arrays(grid):
     memory = amounts(plan.memory)
     assert memory["network"] == network_bytes(grid).loaded
     graph = make_search_graph(grid.turns)
-    assert memory["search graph"] == graph.first_in.nbytes + graph.in_turn.nbytes
+    assert memory["search graph"] == graph.first_in.nbytes + graph.in_turn.nbytes + graph.in_edge.nbytes
     masks = 3 * np.zeros(turns, bool).nbytes
     assert memory["vectors"] == 4 * np.zeros(turns).nbytes + masks + np.zeros(edges).nbytes
     assert plan.peak_bytes == round(sum(memory.values()))
