@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.compiled import kernel
 from ..core.types import Bools, Floats, Ids, Ints
+from .road_graph import ragged_rows
 from .search_kernels import (
     TOO_LARGE,
     TURN_BLOCK_BITS,
@@ -131,9 +132,41 @@ class Corridors:
         """Memory of all arrays."""
         return sum(array.nbytes for array in vars(self).values() if isinstance(array, np.ndarray))
 
+    @property
+    def width(self) -> Floats:
+        """float64[N]: how much dearer than the best route the cheapest one through a state may be."""
+        with np.errstate(invalid="ignore"):  # infinite for trips that were not found
+            return np.asarray(self.limit - self.best_cost)
+
     def states(self, trip: int) -> Ints:
         """int32, the states of one trip."""
         return self.state[self.first_state[trip] : self.first_state[trip + 1]]
+
+    def places(self, trips: Ints) -> tuple[Ids, Ids]:
+        """Where the states of some trips, and the turns out of those, stand."""
+        states, _ = ragged_rows(self.first_state, trips)
+        return states, ragged_rows(self.first_turn, states)[0]
+
+    def take(self, trips: Ints) -> Corridors:
+        """Some of the trips, in any order."""
+        states, turns = self.places(trips)
+        _, first_state = ragged_rows(self.first_state, trips)
+        _, first_turn = ragged_rows(self.first_turn, states)
+        return Corridors(
+            self.ended[trips],
+            self.best_cost[trips],
+            self.limit[trips],
+            first_state,
+            self.state[states],
+            self.cost_to_go[states],
+            self.detour[states],
+            first_turn,
+            self.turn[turns],
+            self.head[turns],
+            self.origin[trips],
+            self.num_goals[trips],
+            -1,
+        )
 
 
 def joined(parts: list[Corridors]) -> Corridors:

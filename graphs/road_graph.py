@@ -242,7 +242,7 @@ class RoadNetwork:
         return "m" if self.attributes.length_m is not None else "s"
 
 
-def ragged_rows(first: Ids, rows: Ints) -> tuple[Ids, Ids]:
+def ragged_rows(first: Ids, rows: Ints | Ids) -> tuple[Ids, Ids]:
     """Flat positions of some rows of a ragged array, and the offsets of the result.
 
     >>> ragged_rows(np.array([0, 2, 5]), np.array([1]))

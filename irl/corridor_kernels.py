@@ -32,25 +32,21 @@ def solve_values(
     head: _Array,
     ends: _Array,
     is_fixed: bool,
-    is_in: _Array,
     z: _Array,
     tolerance: float,
     max_sweeps: int,
 ) -> tuple[float, int]:
     """Gauss-Seidel pull until the estimated relative error is within the tolerance: (that estimate, sweeps).
 
-    ``ends`` float64[G], the reward of ending on each goal, the first states; ``is_fixed`` holds them there. ``is_in``
-    bool[S] leaves states out. ``z`` float64[S] is where to start, and the answer. The error still to go is estimated
-    from the last change and its rate; infinite where the change does not shrink.
+    ``ends`` float64[G], the reward of ending on each goal, the first states; ``is_fixed`` holds them there. ``z``
+    float64[S] is where to start, and the answer. The error still to go is estimated from the last change and its rate;
+    infinite where the change does not shrink.
     """
     before, error = np.inf, np.inf
     num_goals = len(ends)
     for sweep in range(max_sweeps):
         change = 0.0
         for s in range(len(z)):
-            if not is_in[s]:
-                z[s] = 0.0
-                continue
             total = ends[s] if s < num_goals else 0.0
             if not (is_fixed and s < num_goals):
                 for k in range(first[s], first[s + 1]):
@@ -88,32 +84,48 @@ def solve_counts(
     Residual push under the policy ``W z' / z``, from the far end of the order to the goals, the reverse of the values'.
     """
     residual, visits = np.zeros(len(z)), np.zeros(len(z))
+    for s in range(num_fixed, len(z)):  # the policy, for now
+        share = 1.0 / z[s] if z[s] > 0.0 else 0.0
+        for k in range(first[s], first[s + 1]):
+            count[k] = share * weight[k] * z[head[k]]
     residual[origin] = 1.0
     before, error, sweeps = np.inf, np.inf, 0
     while sweeps < max_sweeps:
         sweeps += 1
-        for s in range(len(z) - 1, -1, -1):
+        for s in range(len(z) - 1, num_fixed - 1, -1):
             mass = residual[s]
             if mass == 0.0:
                 continue
             residual[s] = 0.0
             visits[s] += mass
-            if s < num_fixed or z[s] == 0.0:
-                continue
-            mass /= z[s]
             for k in range(first[s], first[s + 1]):
-                residual[head[k]] += mass * weight[k] * z[head[k]]
-        left = residual.sum()
+                residual[head[k]] += mass * count[k]
+        left = residual[num_fixed:].sum()
         rate = left / before if before < np.inf else 1.0
         error = 0.0 if left == 0.0 else (left * max(rate / (1.0 - rate), 1.0) if rate < 1.0 else np.inf)
         if error <= tolerance:
             break
         before = left
     for s in range(num_fixed, len(z)):
-        share = visits[s] / z[s] if z[s] > 0.0 else 0.0
         for k in range(first[s], first[s + 1]):
-            count[k] = share * weight[k] * z[head[k]]
+            count[k] *= visits[s]
     return error, sweeps
+
+
+@kernel
+def crossings_of_block(
+    first_state: _Array, detour: _Array, first_turn: _Array, head: _Array, count: _Array, level: _Array
+) -> _Array:
+    """Expected turns of each trip's route from a detour of at most its ``level`` to a larger one, float64[N]."""
+    result = np.zeros(len(level))
+    for n in range(len(level)):
+        low = first_state[n]
+        for s in range(low, first_state[n + 1]):
+            if detour[s] <= level[n]:
+                for k in range(first_turn[s], first_turn[s + 1]):
+                    if detour[low + head[k]] > level[n]:
+                        result[n] += count[k]
+    return result
 
 
 @kernel
@@ -160,14 +172,12 @@ def solve_block(
     ended: _Array,
     first_state: _Array,
     potential: _Array,
-    detour: _Array,
     first_turn: _Array,
     turn: _Array,
     head: _Array,
     origin: _Array,
     num_goals: _Array,
     is_absorbing: bool,
-    inner_tau: float,
     tolerance: float,
     max_sweeps: int,
     with_counts: bool,
@@ -176,13 +186,11 @@ def solve_block(
 
     Returns
     -------
-    (value float64[N] at the origins, all_values float64[S], counts float64[K], error float64[N], inner float64[N],
-    sweeps int32[N, 2])
-        ``error`` estimates the distance of value and counts to the fixed point; ``inner`` is the value with the states
-        whose detour is within ``inner_tau`` alone, NaN where that is negative.
+    (value float64[N] at the origins, all_values float64[S], counts float64[K], error float64[N], sweeps int32[N, 2])
+        ``error`` estimates the distance of value and counts to the fixed point.
     """
     trips = len(ended)
-    value, error, inner = np.full(trips, -np.inf), np.zeros(trips), np.full(trips, np.nan)
+    value, error = np.full(trips, -np.inf), np.zeros(trips)
     values, counts = np.empty(len(potential)), np.zeros(len(turn))
     sweeps = np.zeros((trips, 2), np.int32)
     for n in range(trips):
@@ -196,9 +204,8 @@ def solve_block(
             cost[k] = turn_cost[turn[begin + k]]
         own, heads, weight = potential[low:high], head[begin:end], np.empty(end - begin)
         weigh(cost, own, first, heads, weight)
-        ends = np.exp(own[: num_goals[n]])
-        z, is_in = np.ones(high - low), np.ones(high - low, np.bool_)
-        error[n], sweeps[n, 0] = solve_values(weight, first, heads, ends, is_absorbing, is_in, z, tolerance, max_sweeps)
+        ends, z = np.exp(own[: num_goals[n]]), np.ones(high - low)
+        error[n], sweeps[n, 0] = solve_values(weight, first, heads, ends, is_absorbing, z, tolerance, max_sweeps)
         at = origin[n]
         value[n] = np.log(z[at]) - own[at]
         for s in range(high - low):
@@ -209,13 +216,7 @@ def solve_block(
                 weight, first, heads, fixed, z, at, counts[begin:end], tolerance, max_sweeps
             )
             error[n] = max(error[n], gap)
-        if inner_tau >= 0.0:
-            smaller = z.copy()
-            for s in range(high - low):
-                is_in[s] = detour[low + s] <= inner_tau
-            solve_values(weight, first, heads, ends, is_absorbing, is_in, smaller, tolerance, max_sweeps)
-            inner[n] = np.log(smaller[at]) - own[at]
-    return value, values, counts, error, inner, sweeps
+    return value, values, counts, error, sweeps
 
 
 @kernel

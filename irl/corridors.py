@@ -11,23 +11,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import SuperLU
 
 from ..core.errors import NotConvergedError
-from ..core.types import Floats, Ids, Ints
+from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.corridor_search import Corridors
 from ..graphs.turns import TurnGraph
+from .corridor_blocks import CorridorBlock, joined_blocks, solve_corridors
 from .corridor_finder import BLOCK, CorridorFinder
-from .corridor_kernels import draw_block, least_margin, solve_block
+from .corridor_kernels import draw_block, least_margin
 from .destinations import Ending
-from .feasibility import factorise_system, infeasible_reward
+from .feasibility import infeasible_reward
 from .trips import TripBatch
 from .turn_costs import TurnCosts
 
 _SAFE_MARGIN = 17.0
 """Nats by which what lies outside a kept corridor has to be dearer than its best route: exp(-17) is 4e-8."""
-_MONITOR_STEP = 4.0
+_DECAY = 0.85
+"""By which the logarithm of the error falls per nat of width, about: 0.92 on easy costs, less near radius 1."""
+_WIDEST = 2.0
+"""Times tau. Where the full model does not exist, no width is enough."""
 
 
 @dataclass
@@ -39,12 +41,14 @@ class CorridorReport:
     """Over all corridors."""
     num_kept: int = 0
     """Trips solved in the corridor of an earlier reward, without a search."""
+    num_widened: int = 0
+    """Trips whose corridor was made wider than tau."""
     num_by_lu: int = 0
     """Trips whose sweeps did not converge within the cap: a sign of a radius near 1."""
     kept_bytes: int = 0
     """Memory of the corridors that are kept."""
     error_estimate: float = float("nan")
-    """Largest ``|V(tau) - V(tau - 4)| / 30``, where asked for: a monitor, blind to what lies beyond tau."""
+    """Largest error of a value, by `CorridorBlock.error`: a monitor, blind to what lies beyond the corridor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +72,12 @@ class _Solved:
     turn: Ints
     count: Floats
     """Expected counts, weighted, one entry per turn and trip."""
-    inner: Floats
-    """float64[N], values with tau - 4; NaN where not asked for."""
+    error: Floats
+    """float64[N], see `CorridorBlock`."""
     num_states: int
     num_by_lu: int
-    was_kept: bool
+    num_kept: int
+    num_widened: int
 
 
 class CorridorSolver:
@@ -81,8 +86,12 @@ class CorridorSolver:
     Parameters
     ----------
     tau
-        Width of the corridors in nats. The error falls about like exp(-tau): 25 keeps it below 1e-6 per route on costs
-        of spectral radius 0.95.
+        Width of the corridors in nats, to begin with. The error falls about like exp(-tau): 25 keeps it below 1e-6 per
+        route on easy costs.
+    accuracy
+        Largest error of a value that the width may be to blame for, in nats: a trip of which the monitor says more than
+        a tenth of that is solved again in a wider corridor, at most twice as wide. The tenth is for the monitor's own
+        error. Infinite: no trip is.
     tolerance
         Largest estimated error of a value and of a count.
     max_sweeps
@@ -94,8 +103,6 @@ class CorridorSolver:
         corridor needs no search.
     refresh_every
         A kept corridor is found anew after so many solves at the latest.
-    monitor
-        Also solve with tau - 4, for `CorridorReport.error_estimate`: some 10 % more time.
     edge_id
         int64[E], only to name edges in errors.
     """
@@ -105,18 +112,18 @@ class CorridorSolver:
         turns: TurnGraph,
         *,
         tau: float = 25.0,
+        accuracy: float = 1e-6,
         tolerance: float = 1e-9,
         max_sweeps: int = 300,
         max_settled: int = 2_000_000,
         threads: int = 0,
         keep_bytes: int = 0,
         refresh_every: int = 10,
-        monitor: bool = False,
         edge_id: Ids | None = None,
     ) -> None:
-        self._turns, self._tau, self._tolerance, self._max_sweeps = turns, tau, tolerance, max_sweeps
+        self._turns, self._tau, self._accuracy, self._edge_id = turns, tau, accuracy, edge_id
+        self._tolerance, self._max_sweeps = tolerance, max_sweeps
         self._keep_bytes, self._refresh_every = keep_bytes, refresh_every
-        self._monitor, self._edge_id = monitor, edge_id
         self._finder = CorridorFinder(turns, max_settled=max_settled, threads=threads, edge_id=edge_id)
         self._batch: TripBatch | None = None
         self._kept: dict[int, _Kept] = {}
@@ -175,14 +182,15 @@ class CorridorSolver:
 
         def task(begin: int) -> list[Ints]:
             trips = _pairs(batch, begin, min(begin + BLOCK, len(batch.origin)))
-            found = self._found(cost, trips)
+            found = self._found(cost, trips, self._tau)
             ending = trips.destinations.ending
-            _, values, *_ = self._solved(cost, found, found.cost_to_go, ending, -1.0, with_counts=False)
+            solved = self._solved(cost, found, found.cost_to_go, ending, with_counts=False)
+            self._require_values(solved, cost, ending)
             edges, first = draw_block(
                 cost.value,
                 found.first_state,
                 found.state,
-                values,
+                solved.values,
                 found.first_turn,
                 found.turn,
                 found.head,
@@ -203,14 +211,16 @@ class CorridorSolver:
         return [route for part in self._finder.by_block(task, len(batch.origin)) for route in part]
 
     def corridors(self, reward: Floats | TurnCosts, batch: TripBatch) -> Corridors:
-        """The corridors of a batch's pairs, to look at; errors as for `total_value`."""
-        return self._found(self._costs(reward), batch)
+        """The corridors of a batch's pairs at width tau, to look at; errors as for `total_value`."""
+        return self._found(self._costs(reward), batch, self._tau)
 
     def _costs(self, reward: Floats | TurnCosts) -> TurnCosts:
         return reward if isinstance(reward, TurnCosts) else TurnCosts(self._turns, -reward, self._edge_id)
 
-    def _found(self, cost: TurnCosts, trips: TripBatch) -> Corridors:
-        return self._finder.find(cost, trips.destinations, trips.column, trips.origin, tau=self._tau)
+    def _found(
+        self, cost: TurnCosts, trips: TripBatch, tau: float | Floats, rows: Ints | slice = slice(None)
+    ) -> Corridors:
+        return self._finder.find(cost, trips.destinations, trips.column[rows], trips.origin[rows], tau=tau)
 
     def _solve(self, reward: Floats | TurnCosts, batch: TripBatch, expected: Floats | None) -> list[_Solved]:
         """Every block's answer, without its counts: they are added to ``expected``, where that is given."""
@@ -222,7 +232,7 @@ class CorridorSolver:
         ratio = {key: float((cost.value / old).min(initial=np.inf)) for key, old in known.items()}
 
         def task(begin: int) -> _Solved:
-            return self._solve_block(cost, batch, begin, ratio, with_counts=expected is not None)
+            return self._solve_block(cost, batch, begin, ratio)
 
         parts = []
         for part in self._finder.by_block(task, len(batch.origin)):  # in the order of the trips
@@ -232,68 +242,78 @@ class CorridorSolver:
         self.report = self._report(parts)
         return parts
 
-    def _solve_block(
-        self, cost: TurnCosts, batch: TripBatch, begin: int, ratio: dict[int, float], *, with_counts: bool
-    ) -> _Solved:
+    def _solve_block(self, cost: TurnCosts, batch: TripBatch, begin: int, ratio: dict[int, float]) -> _Solved:
         trips = _pairs(batch, begin, min(begin + BLOCK, len(batch.origin)))
-        kept = self._kept.get(begin)
-        is_usable = kept is not None and _is_usable(kept, cost.value, ratio[id(kept.found_cost)], self._refresh_every)
-        if kept is not None and is_usable:
-            corridors, potential = kept.corridors, -kept.values
-        else:
-            corridors = self._found(cost, trips)
-            potential = corridors.cost_to_go
-        inner_tau = self._tau - _MONITOR_STEP if self._monitor and not is_usable else -1.0
-        ending = batch.destinations.ending
-        value, values, counts, inner, num_by_lu = self._solved(
-            cost, corridors, potential, ending, inner_tau, with_counts=with_counts
-        )
-        self._keep(begin, kept if is_usable else None, corridors, cost, values)
-        of_trip = np.diff(corridors.first_turn[corridors.first_state])
-        count = counts * np.repeat(trips.weight, of_trip)
+        kept, solved = self._kept.get(begin), None
+        if kept is not None and _is_usable(kept, cost.value, ratio[id(kept.found_cost)], self._refresh_every):
+            solved = self._solved(cost, kept.corridors, -kept.values, batch.destinations.ending)
+            if not (solved.error <= self._accuracy / 3.0).all():  # wide enough for the reward that it was found under
+                solved = None
+        was_kept = kept is not None and solved is not None
+        if solved is None:
+            solved = self._fresh(cost, trips)
+        self._keep(begin, kept if was_kept else None, solved, cost)
+        of_trip = np.diff(solved.corridors.first_turn[solved.corridors.first_state])
         return _Solved(
-            value, corridors.turn, count, inner, len(corridors.state), num_by_lu, kept is not None and is_usable
+            value=solved.value,
+            turn=solved.corridors.turn,
+            count=solved.counts * np.repeat(trips.weight, of_trip),
+            error=solved.error,
+            num_states=len(solved.corridors.state),
+            num_by_lu=int(solved.is_by_lu.sum()),
+            num_kept=len(solved.value) if was_kept else 0,
+            num_widened=int((solved.corridors.width > self._tau * (1.0 + 1e-6)).sum()),
         )
+
+    def _fresh(self, cost: TurnCosts, trips: TripBatch) -> CorridorBlock:
+        """A block's corridors at width tau, and wider ones for the trips with which the monitor is not content."""
+        ending, goal, widest = trips.destinations.ending, self._accuracy / 10.0, _WIDEST * self._tau
+        rows = np.arange(len(trips.origin), dtype=np.int32)
+        width, before = np.full(len(rows), self._tau), None
+        done: list[tuple[Ints, CorridorBlock]] = []
+        while True:
+            found = self._found(cost, trips, width[rows], rows)
+            block = self._solved(cost, found, found.cost_to_go, ending)
+            if before is None:
+                self._require_values(block, cost, ending)
+            has_none = np.isnan(block.value)
+            if before is not None and has_none.any():
+                # The wider corridor reaches where values diverge. The narrower one is a model that has them.
+                place = np.arange(len(rows), dtype=np.int32) + len(rows) * has_none
+                block = joined_blocks([block, before]).take(place.astype(np.int32))
+            is_open = (block.error > goal) & (width[rows] < widest) & ~has_none
+            if not (is_open.any() or done):
+                return block
+            done.append((rows[~is_open], block.take(_where(~is_open))))
+            if not is_open.any():
+                break
+            before, rows = block.take(_where(is_open)), rows[is_open]
+            width[rows] = np.minimum(width[rows] + np.log(before.error / goal) / _DECAY + 1.0, widest)
+        order = np.argsort(np.concatenate([part for part, _ in done])).astype(np.int32)
+        return joined_blocks([part for _, part in done]).take(order)
 
     def _solved(
-        self,
-        cost: TurnCosts,
-        corridors: Corridors,
-        potential: Floats,
-        ending: Ending,
-        inner_tau: float,
-        *,
-        with_counts: bool,
-    ) -> tuple[Floats, Floats, Floats, Floats, int]:
-        """A block by sweeps, and by LUs where they give up: `solve_block`'s answer, how many LUs for its last two."""
-        value, values, counts, error, inner, _ = solve_block(
+        self, cost: TurnCosts, corridors: Corridors, potential: Floats, ending: Ending, *, with_counts: bool = True
+    ) -> CorridorBlock:
+        return solve_corridors(
             cost.value,
-            corridors.ended,
-            corridors.first_state,
+            corridors,
             potential,
-            corridors.detour,
-            corridors.first_turn,
-            corridors.turn,
-            corridors.head,
-            corridors.origin,
-            corridors.num_goals,
-            ending == "arrival",
-            inner_tau,
-            self._tolerance,
-            self._max_sweeps,
-            with_counts,
+            ending,
+            tolerance=self._tolerance,
+            max_sweeps=self._max_sweeps,
+            with_counts=with_counts,
         )
-        hard = np.flatnonzero(~(error <= self._tolerance))
-        for trip in hard.tolist():
-            low, high = corridors.first_state[trip : trip + 2]
-            found, visits = self._by_lu(cost, corridors, potential, trip, is_absorbing=ending == "arrival")
-            values[low:high] = found
-            value[trip] = found[corridors.origin[trip]]
-            counts[corridors.first_turn[low] : corridors.first_turn[high]] = visits
-        return value, values, counts, inner, len(hard)
 
-    def _keep(self, begin: int, kept: _Kept | None, corridors: Corridors, cost: TurnCosts, values: Floats) -> None:
+    def _require_values(self, block: CorridorBlock, cost: TurnCosts, ending: Ending) -> None:
+        """`InfeasibleRewardError` where a trip has no value."""
+        if np.isnan(block.value).any():
+            cost.require(np.arange(len(cost.is_known)))
+            raise infeasible_reward(self._turns, -cost.value, edge_id=self._edge_id, ending=ending)
+
+    def _keep(self, begin: int, kept: _Kept | None, solved: CorridorBlock, cost: TurnCosts) -> None:
         """Remember a block for the next reward, as far as the memory stated for that goes."""
+        corridors, values = solved.corridors, solved.values
         if kept is not None:
             self._kept[begin] = _Kept(corridors, kept.found_cost, values, kept.uses + 1)
             return
@@ -305,43 +325,20 @@ class CorridorSolver:
         if corridors.num_bytes + values.nbytes <= share:
             self._kept[begin] = _Kept(corridors, cost.value, values, 0)
 
-    def _by_lu(
-        self, cost: TurnCosts, corridors: Corridors, potential: Floats, trip: int, *, is_absorbing: bool
-    ) -> tuple[Floats, Floats]:
-        """(values float64[S], expected counts float64[K]) of one trip by a sparse LU of its reduced system."""
-        low, high = corridors.first_state[trip : trip + 2]
-        first = corridors.first_turn[low : high + 1] - corridors.first_turn[low]
-        span = slice(corridors.first_turn[low], corridors.first_turn[high])
-        head, own = corridors.head[span], potential[low:high]
-        tail = np.repeat(np.arange(high - low), np.diff(first))
-        weight = np.exp(-(cost.value[corridors.turn[span]] + own[head] - own[tail]))
-        matrix = sparse.csr_matrix((weight, head, first), shape=(high - low,) * 2)
-        factors: SuperLU | None = factorise_system(sparse.csc_matrix(sparse.identity(high - low) - matrix))
-        if factors is None:
-            cost.require(np.arange(len(cost.is_known)))
-            raise infeasible_reward(
-                self._turns, -cost.value, edge_id=self._edge_id, ending="arrival" if is_absorbing else "stop"
-            )
-        goals = corridors.num_goals[trip]
-        ends = np.where(np.arange(high - low) < goals, np.exp(own), 0.0)
-        z = factors.solve(ends)
-        start = np.zeros(high - low)
-        start[corridors.origin[trip]] = 1.0 / z[corridors.origin[trip]]
-        # The adjoint of z: visits times 1 / z.
-        share = factors.solve(start, trans="T")
-        with np.errstate(divide="ignore"):
-            return np.log(np.maximum(z, 0.0)) - own, share[tail] * weight * z[head]
-
     def _report(self, parts: list[_Solved]) -> CorridorReport:
-        gaps = [np.abs(part.value - part.inner) for part in parts if not np.isnan(part.inner).all()]
         return CorridorReport(
             num_trips=sum(len(part.value) for part in parts),
             num_states=sum(part.num_states for part in parts),
-            num_kept=sum(len(part.value) for part in parts if part.was_kept),
+            num_kept=sum(part.num_kept for part in parts),
+            num_widened=sum(part.num_widened for part in parts),
             num_by_lu=sum(part.num_by_lu for part in parts),
             kept_bytes=sum(one.corridors.num_bytes + one.values.nbytes for one in self._kept.values()),
-            error_estimate=float(np.nanmax(np.concatenate(gaps))) / 30.0 if gaps else float("nan"),
+            error_estimate=max((float(part.error.max()) for part in parts), default=float("nan")),
         )
+
+
+def _where(mask: Bools) -> Ints:
+    return np.flatnonzero(mask).astype(np.int32)
 
 
 def _pairs(batch: TripBatch, begin: int, end: int) -> TripBatch:

@@ -98,7 +98,7 @@ class Demonstrations:
 
     def take(self, rows: Ids) -> Demonstrations:
         """Some routes, in that order; the list of skipped ones stays."""
-        flat, first = ragged_rows(self.first, rows)  # type: ignore[arg-type]
+        flat, first = ragged_rows(self.first, rows)
         return Demonstrations(
             self.network,
             first,

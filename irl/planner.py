@@ -208,7 +208,6 @@ class Planner:
             tau=self._config.corridor_tau,
             tolerance=self._config.tolerance,
             threads=self._config.threads,
-            monitor=True,
             edge_id=self._edge_id,
         )
 

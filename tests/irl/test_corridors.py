@@ -10,6 +10,7 @@ from strategies import make_grid, make_network
 from trodden.core.config import PlannerConfig, parse_config
 from trodden.core.errors import ConfigurationError, InfeasibleRewardError, NonPositiveCostError, UnreachableError
 from trodden.irl.batches import make_batch
+from trodden.irl.corridor_blocks import solve_corridors
 from trodden.irl.corridors import CorridorSolver
 from trodden.irl.demonstrations import demonstrations_from_edges
 from trodden.irl.destinations import make_destinations
@@ -61,8 +62,9 @@ def test_the_error_falls_with_the_width_and_the_monitor_sees_it(ending):
     exact = full[batch.origin, batch.column]
     errors = []
     for tau in (2.0, 6.0, 10.0, 14.0):
-        solver = CorridorSolver(network.turns, tau=tau, monitor=True)
+        solver = CorridorSolver(network.turns, tau=tau, accuracy=np.inf)
         values = solver.values(reward, batch)
+        assert solver.report.num_widened == 0
         assert (values <= exact + 1e-8).all(), "fewer routes, a smaller sum"
         errors.append(np.abs(values - exact).max())
         if tau >= 6.0:
@@ -74,13 +76,75 @@ def test_the_error_falls_with_the_width_and_the_monitor_sees_it(ending):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_counts_are_the_slope_of_the_corridors_own_value(ending):
     network, reward, _, batch = make_case(ending, routes=12, size=4)
-    solver = CorridorSolver(network.turns, tau=6.0, tolerance=1e-12)
+    solver = CorridorSolver(network.turns, tau=6.0, tolerance=1e-12, accuracy=np.inf)
     _, counts = solver.total_value(reward, batch)
     for turn in range(0, network.turns.num_turns, 3):
         step = np.zeros_like(reward)
         step[turn] = 1e-6
         high, low = (float(batch.weight @ solver.values(reward + sign * step, batch)) for sign in (1, -1))
         assert counts[turn] == pytest.approx((high - low) / 2e-6, abs=1e-5)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(("tau", "accuracy"), [(15.0, 1e-4), (20.0, 1e-6)])
+def test_trips_are_solved_in_wider_corridors_until_they_are_accurate(ending, tau, accuracy):
+    network, reward, _, batch = make_case(ending, scale=3.0, routes=120)
+    value, counts = Factorization(network.turns, reward, ending=ending).total_value(batch)
+    full = Factorization(network.turns, reward, ending=ending).values(batch.destinations)
+    exact = full[batch.origin, batch.column]
+    solver = CorridorSolver(network.turns, tau=tau, accuracy=accuracy, keep_bytes=1 << 30)
+    values = solver.values(reward, batch)
+    assert np.abs(values - exact).max() <= accuracy
+    assert 0 < solver.report.num_widened < len(batch.origin)
+    found, expected = solver.total_value(reward, batch)
+    if tau == 20.0:  # in kept corridors: every trip in its own, in its place
+        assert solver.report.num_kept == len(batch.origin)
+    assert found == pytest.approx(value, abs=accuracy * len(batch.origin))
+    np.testing.assert_allclose(expected, counts, atol=100 * accuracy)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("scale", [2.0, 3.0])
+def test_crossings_bound_what_the_last_nats_add(ending, scale):
+    """``1 - exp(V(tau - 4) - V(tau)) <= N``, and about equal, since few routes cross twice."""
+    network, reward, _, batch = make_case(ending, scale=scale)
+    cost = -reward
+    solver = CorridorSolver(network.turns, tau=12.0, accuracy=np.inf, tolerance=1e-12)
+    inner = CorridorSolver(network.turns, tau=8.0, accuracy=np.inf, tolerance=1e-12).values(reward, batch)
+    found = solver.corridors(reward, batch)
+    block = solve_corridors(cost, found, found.cost_to_go, ending, tolerance=1e-12, max_sweeps=1000)
+    np.testing.assert_allclose(block.value, solver.values(reward, batch), atol=1e-9)
+    added = -np.expm1(inner - block.value)
+    crossings = 30.0 * block.error
+    assert (crossings >= added * (1 - 1e-6) - 1e-10).all()
+    is_rare = crossings < 0.1
+    assert is_rare.any()
+    assert np.median(crossings[is_rare] / added[is_rare]) < 1.5
+
+
+def test_a_trip_keeps_its_narrow_corridor_where_a_wider_one_has_no_value():
+    """A cluster of roads that cost next to nothing, a detour of some 8 nats away: values diverge there."""
+    there = [(0, 1), (1, 2), (2, 3)]
+    cluster = [(1, 4), (4, 5), (5, 4), (4, 6), (6, 4), (5, 6), (6, 5), (4, 2)]
+    pairs = there + cluster
+    network = make_network([a for a, _ in pairs], [b for _, b in pairs])
+    graph = network.graph
+    is_in_cluster = (graph.tail >= 4) & (graph.head >= 4)
+    edge_cost = np.where(is_in_cluster, 0.05, np.where((graph.tail == 4) | (graph.head == 4), 4.0, 1.0))
+    reward = -edge_cost[network.turns.to_edge]
+    origin = int(np.flatnonzero((graph.tail == 0) & (graph.head == 1))[0])
+    goal = int(np.flatnonzero((graph.tail == 2) & (graph.head == 3))[0])
+    batch = TripBatch(
+        make_destinations(graph, np.array([goal], np.int32), "arrival"),
+        np.array([0, 1]),
+        np.array([origin], np.int32),
+        np.ones(1),
+        np.zeros(network.turns.num_turns),
+    )
+    with pytest.raises(InfeasibleRewardError):
+        CorridorSolver(network.turns, tau=20.0).values(reward, batch)
+    solver = CorridorSolver(network.turns, tau=6.0)
+    assert solver.values(reward, batch)[0] == pytest.approx(-2.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
