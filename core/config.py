@@ -60,7 +60,8 @@ class PlannerConfig(_Section):
     """``corridors`` is for maps that one LU cannot hold: each trip in its own neighbourhood, a model of its own; from
     300,000 edges on ``auto`` takes it."""
     corridor_tau: float = Field(default=25.0, gt=0)
-    """Width of corridors, in nats: routes that stray further than that from the best one are not considered."""
+    """Width of corridors, in nats: routes that stray further than that from the best one are not considered. Where the
+    monitor says that this matters, by more than 1e-7 nats or so, a trip's corridor is made wider, up to twice that."""
     compress: Literal["auto"] | StrictBool = "auto"
     """At horizon infinity: solve trips on a smaller graph of turns with the same values. It decides time only;
     ``auto`` does so on large networks, where it pays."""
@@ -86,8 +87,6 @@ class PlannerConfig(_Section):
             raise ValueError("corridor_tau is for corridors; leave it out")
         if self.compress is True and self.horizon != "infinity":
             raise ValueError("compress = true is for horizon infinity: a finite one counts original turns")
-        if self.compress is True and self.solver == "corridors":
-            raise ValueError("compress = true is not for corridors, which are searched on the original turns")
         if self.horizon != 0 and not self._has_default_margin:
             raise ValueError("a margin is for horizon 0; leave it out")
         return self

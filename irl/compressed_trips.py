@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 from ..graphs.compression import Compression, CompressionSteps, compress
 from ..graphs.turns import TurnGraph
 from .trips import TripBatch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +28,52 @@ def compress_trips(turns: TurnGraph, trips: TripBatch, steps: CompressionSteps |
     Values, likelihoods, gradients and Hessians of the trips are those of the original graph for every reward, rewards
     and features going through `Compression.to_turns`, gradients in rewards back through `Compression.from_turns`.
     """
+    return _moved(compress(turns, trips.destinations.edge, trips.origin, steps), trips)
+
+
+class TripCompressor:
+    """Compressed trips of one graph of turns: compressed when first asked for, and anew only for trips that need it.
+
+    Parameters
+    ----------
+    whole
+        All trips that are to come, where they come in parts: compressing for them serves each part.
+    """
+
+    def __init__(self, turns: TurnGraph, whole: TripBatch | None = None) -> None:
+        self._turns, self.whole = turns, whole
+        self._last: CompressedTrips | None = None
+
+    def trips(self, trips: TripBatch) -> CompressedTrips:
+        """These trips, on a graph compressed for them or for more."""
+        found = self.serving(trips)
+        if found is None and self.whole is not None:
+            self._compress(self.whole)
+            found = self.serving(trips)
+        return found or self._compress(trips)
+
+    def serving(self, trips: TripBatch) -> CompressedTrips | None:
+        """These trips on the last compressed graph, None where that has no place for them, or there is none yet."""
+        if self._last is None or self._last.original is trips:
+            return self._last
+        made = self._last.compression
+        edges = trips.destinations.edge
+        # A state that was dropped may be kept for its name as a goal, without the turns that an origin wants.
+        if (made.state_of[edges] < 0).any() or (made.state_of[trips.origin] < 0).any():
+            return None
+        if made.is_dropped[edges].any() or made.is_dropped[trips.origin].any():
+            return None
+        self._last = _moved(made, trips)
+        return self._last
+
+    def _compress(self, trips: TripBatch) -> CompressedTrips:
+        self._last = compress_trips(self._turns, trips)
+        _log.info("compressed for %d trips: %s", len(trips.origin), self._last.compression.describe())
+        return self._last
+
+
+def _moved(small: Compression, trips: TripBatch) -> CompressedTrips:
     ends = trips.destinations
-    small = compress(turns, ends.edge, trips.origin, steps)
     key = small.state_of[ends.key] if ends.ending == "arrival" else ends.key
     moved = replace(ends, key=key, edge=small.state_of[ends.edge])
     batch = replace(trips, destinations=moved, origin=small.state_of[trips.origin], observed=trips.observed[:0])

@@ -24,9 +24,9 @@ from .margin import MarginLoss
 from .trips import Batch, RouteBatch, StepBatch, TripBatch
 
 if TYPE_CHECKING:
-    from .compressed_trips import CompressedTrips
+    from .compressed_trips import CompressedTrips, TripCompressor
     from .corridor_horizons import CorridorHorizon
-    from .corridors import CorridorSolver
+    from .corridor_trips import CorridorTrips
     from .feature_columns import Features
     from .soft_values import Start, SweepSolver
 
@@ -67,8 +67,8 @@ class Planner:
         self._margin: MarginLoss | None = None
         self._kept: tuple[Floats, Factorization] | None = None
         self._visited: Ids | None = None
-        self._observed: tuple[TripBatch, Floats] | None = None
-        self._small: tuple[CompressedTrips, Planner] | None = None
+        self._whole: TripBatch | None = None
+        self._small: tuple[TurnGraph, Planner] | None = None
         self.last_solver = ""
         """Which solver answered last."""
 
@@ -113,22 +113,17 @@ class Planner:
         if not self.uses_corridors or isinstance(batch, StepBatch):
             value, slope = self.log_likelihood(features.reward(coefficients), batch)
             return value, features.project(slope)
+        self._note("corridors", self._corridor_width)
+        if isinstance(batch, TripBatch):
+            return self._corridors.linear_log_likelihood(features, coefficients, batch)
         from .turn_costs import LinearCosts  # numba takes half a second
 
-        self._note("corridors", self._corridor_width)
         costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
         if self._visited is not None:
             costs.require(self._visited)  # where the last solve came by, this one does: fewer interrupted searches
-        if isinstance(batch, TripBatch):
-            if self._observed is None or self._observed[0] is not batch:
-                self._observed = (batch, features.project(batch.observed))
-            total, expected = self._corridors.total_value(costs, batch)
-            result = float(self._observed[1] @ coefficients) - total, self._observed[1] - costs.project(expected)
-        else:
-            value, slope = self.corridor_horizon.log_likelihood(costs, batch)
-            result = value, costs.project(slope)
+        value, slope = self.corridor_horizon.log_likelihood(costs, batch)
         self._visited = np.flatnonzero(costs.is_known)
-        return result
+        return value, costs.project(slope)
 
     @cached_property
     def corridor_horizon(self) -> CorridorHorizon:
@@ -198,31 +193,35 @@ class Planner:
         return self._config.solver == "corridors"
 
     @cached_property
-    def _corridors(self) -> CorridorSolver:
-        # Imported only where it is needed, for numba's half second.
-        from .corridors import CorridorSolver
+    def _compressor(self) -> TripCompressor:
+        # Imported only where it is needed, as whatever compiles: numba takes half a second.
+        from .compressed_trips import TripCompressor
 
-        # None is kept: an optimiser wants a function of the reward alone, and a resumed run the same bytes.
-        return CorridorSolver(
-            self._turns,
-            tau=self._config.corridor_tau,
-            tolerance=self._config.tolerance,
-            threads=self._config.threads,
-            edge_id=self._edge_id,
-        )
+        return TripCompressor(self._turns, self._whole)
+
+    @cached_property
+    def _corridors(self) -> CorridorTrips:
+        from .corridor_trips import CorridorTrips
+
+        return CorridorTrips(self._turns, self._config, self._edge_id, self._compressor)
+
+    def prepare(self, batch: Batch) -> None:
+        """Say which trips are to come, where the first ones are but a part of them: what is made serves all."""
+        if isinstance(batch, TripBatch):
+            self._whole = batch
 
     @property
     def corridor_error(self) -> float | None:
         """What the monitor says of the largest error of a value in the last solve, None without corridors."""
-        if not self.uses_corridors or self._config.horizon != "infinity":
-            return None
-        return self._corridors.report.error_estimate
+        return self._corridors.error if self.uses_corridors and self._config.horizon == "infinity" else None
 
     def total_value(self, reward: Floats, batch: TripBatch) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and the expected counts float64[T]; `InfeasibleRewardError` without a V."""
         if self.uses_corridors:
+            from .turn_costs import TurnCosts
+
             self._note("corridors", self._corridor_width)
-            return self._corridors.total_value(reward, batch)
+            return self._corridors.total_value(TurnCosts(self._turns, -reward, self._edge_id), batch)
         found = self._on_smaller(reward, batch, lambda small, at, trips: small.total_value(at, trips.batch))
         if found is not None:
             (total, counts), trips = found
@@ -300,14 +299,11 @@ class Planner:
         """What a planner of the batch's compressed graph answers; None where that is not wanted, or refuses."""
         if not isinstance(batch, TripBatch) or not self._compresses(batch):
             return None
-        if self._small is None or self._small[0].original is not batch:
-            # Imported only where it is needed: numba takes half a second.
-            from .compressed_trips import compress_trips
-
-            trips = compress_trips(self._turns, batch)
-            _log.info("compressed for %d trips: %s", len(batch.origin), trips.compression.describe())
-            self._small = trips, Planner(trips.compression.turns, self._config.model_copy(update={"compress": False}))
-        trips, planner = self._small
+        trips = self._compressor.trips(batch)
+        turns = trips.compression.turns
+        if self._small is None or self._small[0] is not turns:
+            self._small = turns, Planner(turns, self._config.model_copy(update={"compress": False}))
+        planner = self._small[1]
         small_reward = trips.compression.to_turns(reward)
         if not float(small_reward.max(initial=0.0)) < _LARGEST_REWARD:
             return None
@@ -324,7 +320,8 @@ class Planner:
         if self._config.compress != "auto":
             return self._config.compress
         least = _WORTH_COMPRESSING if self._tries_factorization else _WORTH_COMPRESSING_FOR_SWEEPS
-        return self._turns.num_edges * len(batch.destinations) >= least
+        trips = batch if self._whole is None else self._whole
+        return self._turns.num_edges * len(trips.destinations) >= least
 
     @property
     def _tries_factorization(self) -> bool:

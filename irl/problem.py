@@ -55,6 +55,8 @@ class Problem:
         self.turns = network.turns
         self.planner = planner or Planner(network.turns, config.planner, edge_id=network.graph.edge_id)
         self.batch: Batch = make_batch(routes, self.planner.config)
+        if planner is None:
+            self.planner.prepare(self.batch)  # parts and mini-batches share it
         self.total_weight = float(routes.weight.sum())
         self.num_routes = len(routes)
         size = np.sqrt(features.range.mean_square)
