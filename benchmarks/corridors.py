@@ -4,21 +4,24 @@ Porto's roads, two rewards: an easy one, and the same with the constant lowered 
 map is 0.95 ("hard_"). Trips are *simulated*: pairs of edges drawn at random whose shortest path has 3 to 10 km, and,
 long ones, 20 to 40 km, each to a destination of its own. Reference: one LU of the whole map.
 
-Per trip and thread: `fresh_ms` finds the corridor and solves it for the value and the expected counts; `kept_ms` solves
-it in the corridor of an earlier reward, after a change of every coefficient by up to 2 %. Both are seconds of one call
-for all trips over their number, checks of the costs and adding up the counts included; medians of --repeat.
+Corridors are searched on the compressed graph of the trips' turns, as training does; compressing, once per run, takes
+`compress_seconds` and is in no other figure. They have a width of --tau, and more where the monitor asks for it:
+`mean_width`, `share_widened`. Per trip and thread: `fresh_ms` finds the corridor and solves it for the value and the
+expected counts; `kept_ms` solves it in the corridor of an earlier reward, after a change of every coefficient by up to
+2 %; `plain_fresh_ms` is `fresh_ms` on the graph as it is. All are seconds of one call for all trips over their number,
+checks of the costs, their sums along compressed turns and adding up the counts included; medians of --repeat.
 `max_nll_error` is the largest |V - V of the whole map| over the trips, `kept_max_nll_error` the same in kept corridors;
 `gradient_error` the largest difference of the summed expected counts, relative to the largest count.
-`bytes_per_corridor` is what a kept corridor takes. `error_estimate` is what the monitor says of the largest error. For
-each reward the figures are those of the smallest tau that meets 1e-6, or of the largest one tried.
+`bytes_per_corridor` is what a kept corridor takes. `error_estimate` is what the monitor says of the largest error.
 
 `shared_speedup`: trips of 3 to 10 km, so many to each destination, in the order of their destinations, where they share
 a disk, over the same trips in turn, where they do not; by trips per destination.
 
 `horizon_ms`: likelihood and gradient of *simulated* routes at finite horizons, each in its corridor, per route.
 
-`flatness`: the same trips under the easy reward on *tiled* maps, K x K mirrored copies of Porto joined at their borders
-(--tiles), in the first copy; largest over smallest fresh time over the maps.
+`flatness`: likelihood and gradient of the same trips under the easy reward, costs worked out where searches come by, on
+*tiled* maps, K x K mirrored copies of Porto joined at their borders (--tiles), in the first copy; largest over smallest
+fresh time over the maps.
 """
 
 from __future__ import annotations
@@ -38,11 +41,13 @@ from trodden.graphs.road_graph import RoadNetwork
 from trodden.graphs.shortest_paths import costs_from, costs_to
 from trodden.graphs.tiling import tile_network
 from trodden.irl.batches import make_batch
+from trodden.irl.compressed_trips import compress_trips
 from trodden.irl.corridor_horizons import CorridorHorizon
 from trodden.irl.corridors import CorridorSolver
 from trodden.irl.destinations import make_destinations
 from trodden.irl.factorization import Factorization
 from trodden.irl.features import make_features
+from trodden.irl.planner import Planner
 from trodden.irl.simulation import simulate
 from trodden.irl.trips import RouteBatch, TripBatch
 
@@ -59,7 +64,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default, help="the folder that holds osm/porto.osm.pbf")
     parser.add_argument("--trips", type=int, default=1024)
     parser.add_argument("--long-trips", type=int, default=96)
-    parser.add_argument("--taus", type=float, nargs="+", default=[20.0, 25.0, 30.0])
+    parser.add_argument("--tau", type=float, default=25.0)
     parser.add_argument("--tiles", type=int, nargs="*", default=[3, 9], help="edges grow with the square")
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
@@ -73,17 +78,14 @@ def main() -> None:
     rows = []
     for prefix, constant in (("", 0.0), ("hard_", shift)):
         taste = TASTE + np.array([0.0, 0.0, constant])
-        for tau in arguments.taus:
-            found = _measure(network, features, taste, trips, longer, tau, arguments.repeat)
-            rows.append([prefix.rstrip("_") or "easy", f"{tau:g}", *(f"{value:.3g}" for value in found.values())])
-            is_enough = found["max_nll_error"] <= 1e-6
-            if is_enough or tau == arguments.taus[-1]:
-                figures |= {f"{prefix}tau": tau} | {prefix + name: value for name, value in found.items()}
-                break
-    out.print(text_table(["reward", "tau", *found], rows), markup=False)
-    figures["shared_speedup"] = _shared(network, easy, figures["tau"], arguments.repeat)
-    figures["horizon_ms"] = _finite(network, easy, figures["tau"], arguments.repeat)
-    figures |= _flatness(network, trips, figures["tau"], arguments)
+        found = _measure(network, features, taste, trips, longer, arguments.tau, arguments.repeat)
+        rows.append([prefix.rstrip("_") or "easy", *(f"{value:.3g}" for value in found.values())])
+        figures |= {prefix + name: value for name, value in found.items()}
+    turned = [list(row) for row in zip(["", *found], *rows, strict=True)]
+    out.print(text_table(turned[0], turned[1:]), markup=False)
+    figures["shared_speedup"] = _shared(network, easy, arguments.tau, arguments.repeat)
+    figures["horizon_ms"] = _finite(network, easy, arguments.tau, arguments.repeat)
+    figures |= _flatness(network, trips, arguments.tau, arguments)
     print(json.dumps(figures))
 
 
@@ -119,24 +121,36 @@ def _measure(
     exact = full.values(trips.destinations, origins=(trips.origin, trips.column))[trips.origin, trips.column]
     _, counts = full.total_value(trips)
     moved = Factorization(network.turns, later).values(trips.destinations, origins=(trips.origin, trips.column))
-    solver = CorridorSolver(network.turns, tau=tau, threads=1)
-    errors = np.abs(solver.values(reward, trips) - exact)
-    seconds: dict[str, list[float]] = {"fresh": [], "kept": [], "long": []}
+    small, longer_small = compress_trips(network.turns, trips), compress_trips(network.turns, longer)
+    graph = small.compression
+    solver = CorridorSolver(graph.turns, tau=tau, threads=1)
+    errors = np.abs(solver.values(graph.to_turns(reward), small.batch) - exact)
+    seconds: dict[str, list[float]] = {"fresh": [], "kept": [], "long": [], "plain": []}
     for _ in range(repeat):
-        keeper = CorridorSolver(network.turns, tau=tau, threads=1, keep_bytes=1 << 33)
-        for name, one, batch in (("fresh", reward, trips), ("kept", later, trips), ("long", reward, longer)):
+        keeper = CorridorSolver(graph.turns, tau=tau, threads=1, keep_bytes=1 << 33)
+        far = CorridorSolver(longer_small.compression.turns, tau=tau, threads=1)
+        plain = CorridorSolver(network.turns, tau=tau, threads=1)
+        for name, using, one, batch in (
+            ("fresh", keeper, reward, small),
+            ("kept", keeper, later, small),
+            ("long", far, reward, longer_small),
+            ("plain", plain, reward, None),
+        ):
             started = time.perf_counter()
-            _, expected = keeper.total_value(one, batch)
-            seconds[name].append((time.perf_counter() - started) / len(batch.origin))
+            if batch is None:
+                using.total_value(one, trips)
+            else:
+                _, expected = using.total_value(batch.compression.to_turns(one), batch.batch)
+                expected = batch.compression.from_turns(expected)
+            many = longer if name == "long" else trips
+            seconds[name].append((time.perf_counter() - started) / len(many.origin))
             if name == "fresh":
                 first, found = keeper.report, expected
             if name == "kept":
                 second = keeper.report
-    watched = CorridorSolver(network.turns, tau=tau, threads=1, monitor=True)
-    watched.values(reward, trips)
-    keeper = CorridorSolver(network.turns, tau=tau, threads=1, keep_bytes=1 << 33)
-    keeper.values(reward, trips)
-    kept_errors = np.abs(keeper.values(later, trips) - moved[trips.origin, trips.column])
+    keeper = CorridorSolver(graph.turns, tau=tau, threads=1, keep_bytes=1 << 33)
+    keeper.values(graph.to_turns(reward), small.batch)
+    kept_errors = np.abs(keeper.values(graph.to_turns(later), small.batch) - moved[trips.origin, trips.column])
     return {
         "max_nll_error": float(errors.max()),
         "median_nll_error": float(np.median(errors)),
@@ -146,10 +160,14 @@ def _measure(
         "kept_ms": 1000 * statistics.median(seconds["kept"]),
         "share_kept": second.num_kept / second.num_trips,
         "long_trip_ms": 1000 * statistics.median(seconds["long"]),
+        "plain_fresh_ms": 1000 * statistics.median(seconds["plain"]),
         "bytes_per_corridor": first.kept_bytes / first.num_trips,
         "states": first.num_states / first.num_trips,
+        "mean_width": first.mean_width,
+        "share_widened": first.num_widened / first.num_trips,
         "share_by_lu": first.num_by_lu / first.num_trips,
-        "error_estimate": watched.report.error_estimate,
+        "error_estimate": first.error_estimate,
+        "compress_seconds": graph.seconds,
     }
 
 
@@ -200,19 +218,20 @@ def _finite(network: RoadNetwork, reward: np.ndarray, tau: float, repeat: int) -
 def _flatness(network: RoadNetwork, trips: TripBatch, tau: float, arguments: argparse.Namespace) -> dict[str, Any]:
     """Fresh milliseconds per trip on Porto and on tiled maps, the same trips in the first copy."""
     by_edges: dict[int, float] = {}
+    config = PlannerConfig(solver="corridors", corridor_tau=tau, compress=True, threads=1, tolerance=1e-9)
     for tiles in (1, *arguments.tiles):
         tiled = tile_network(network, tiles)
         place = tiled.graph.edge_positions(np.arange(network.graph.num_edges))
-        reward = make_features(tiled, FEATURES).value @ TASTE
+        features = make_features(tiled, FEATURES)
         turns = np.zeros(tiled.turns.num_turns)
         keys = make_destinations(tiled.graph, place[trips.destinations.key], "arrival")
         moved = TripBatch(keys, trips.first, place[trips.origin], trips.weight, turns)
-        solver = CorridorSolver(tiled.turns, tau=tau, threads=1)
-        solver.values(reward, moved)  # touches the memory of the workspace
+        planner = Planner(tiled.turns, config)
+        planner.linear_log_likelihood(features, TASTE, moved)  # compresses; touches the memory of the workspace
         seconds = []
         for _ in range(arguments.repeat):
             started = time.perf_counter()
-            solver.total_value(reward, moved)
+            planner.linear_log_likelihood(features, TASTE, moved)
             seconds.append(time.perf_counter() - started)
         by_edges[tiled.graph.num_edges] = 1000 * statistics.median(seconds) / len(trips.origin)
         out.print(f"{tiled.graph.num_edges:,} edges: {by_edges[tiled.graph.num_edges]:.2f} ms per trip", markup=False)

@@ -142,12 +142,12 @@ class Corridors:
         """int32, the states of one trip."""
         return self.state[self.first_state[trip] : self.first_state[trip + 1]]
 
-    def places(self, trips: Ints) -> tuple[Ids, Ids]:
+    def places(self, trips: Ids) -> tuple[Ids, Ids]:
         """Where the states of some trips, and the turns out of those, stand."""
         states, _ = ragged_rows(self.first_state, trips)
         return states, ragged_rows(self.first_turn, states)[0]
 
-    def take(self, trips: Ints) -> Corridors:
+    def take(self, trips: Ids) -> Corridors:
         """Some of the trips, in any order."""
         states, turns = self.places(trips)
         _, first_state = ragged_rows(self.first_state, trips)

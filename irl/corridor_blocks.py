@@ -7,14 +7,13 @@ probability of at least one crossing. So N bounds what the last 4 nats added, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import SuperLU
 
-from ..core.types import Floats, Ints
+from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.corridor_search import Corridors, joined
 from .corridor_kernels import crossings_of_block, solve_block
 from .destinations import Ending
@@ -38,28 +37,81 @@ class CorridorBlock:
     """float64[K], expected count of every turn of one route."""
     error: Floats
     """float64[N]: how far the value is from that of an endless corridor, by N / 30; blind to what lies beyond tau."""
-    is_by_lu: Ints
+    is_by_lu: Bools
     """bool[N]: sweeps did not converge."""
 
-    def take(self, trips: Ints) -> CorridorBlock:
-        """Some of the trips, in any order."""
-        states, turns = self.corridors.places(trips)
+    @property
+    def num_states(self) -> Ids:
+        """int64[N]."""
+        return np.diff(self.corridors.first_state)
+
+    @property
+    def width(self) -> Floats:
+        """float64[N], of the corridors."""
+        return self.corridors.width
+
+
+@dataclass(frozen=True, eq=False)
+class WidenedBlock:
+    """Trips of which some were solved again: for each, the last block that it stands in."""
+
+    blocks: tuple[CorridorBlock, ...]
+    source: Ids
+    """int64[N], which block."""
+    place: Ids
+    """int64[N], which of its trips."""
+
+    @staticmethod
+    def of(block: CorridorBlock) -> WidenedBlock:
+        """A block as it is."""
+        count = len(block.value)
+        return WidenedBlock((block,), np.zeros(count, np.int64), np.arange(count))
+
+    def replaced(self, trips: Ids, block: CorridorBlock, place: Ids) -> WidenedBlock:
+        """Trips ``trips`` taken from ``place`` in another block."""
+        source, where = self.source.copy(), self.place.copy()
+        source[trips], where[trips] = len(self.blocks), place
+        return WidenedBlock((*self.blocks, block), source, where)
+
+    def per_trip(self, name: str) -> Floats:
+        """A column of `CorridorBlock` with an entry per trip."""
+        first: Floats = getattr(self.blocks[0], name)
+        if len(self.blocks) == 1:
+            return first
+        return np.concatenate([getattr(block, name) for block in self.blocks])[self._at]
+
+    def weighted_counts(self, weight: Floats) -> tuple[Ints, Floats]:
+        """Turns, int32, and their expected counts times the weight float64[N] of the trip, each once per trip."""
+        turns, counts = [], []
+        for number, block in enumerate(self.blocks):
+            mine = np.flatnonzero(self.source == number)
+            share = np.zeros(len(block.value))  # of trips that were solved again, nothing counts
+            share[self.place[mine]] = weight[mine]
+            of_trip = np.diff(block.corridors.first_turn[block.corridors.first_state])
+            turns.append(block.corridors.turn)
+            counts.append(block.counts * np.repeat(share, of_trip))
+        return np.concatenate(turns), np.concatenate(counts)
+
+    def as_one(self) -> CorridorBlock:
+        """All trips in one block. Linear in their states and turns, where some were solved again."""
+        if len(self.blocks) == 1:
+            return self.blocks[0]
+        together = joined([block.corridors for block in self.blocks])
+        states, turns = together.places(self._at)
         return CorridorBlock(
-            self.corridors.take(trips),
-            self.value[trips],
-            self.values[states],
-            self.counts[turns],
-            self.error[trips],
-            self.is_by_lu[trips],
+            together.take(self._at),
+            self.per_trip("value"),
+            np.concatenate([block.values for block in self.blocks])[states],
+            np.concatenate([block.counts for block in self.blocks])[turns],
+            self.per_trip("error"),
+            self.per_trip("is_by_lu").astype(bool),
         )
 
-
-def joined_blocks(parts: Sequence[CorridorBlock]) -> CorridorBlock:
-    """The trips of several, one after the other."""
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]) if name != "corridors"
-    }
-    return CorridorBlock(joined([part.corridors for part in parts]), **columns)
+    @property
+    def _at(self) -> Ids:
+        """Where each trip stands among those of all blocks."""
+        begin = np.cumsum([0, *(len(block.value) for block in self.blocks)])
+        return np.asarray(begin[self.source] + self.place)
 
 
 def solve_corridors(
@@ -93,6 +145,7 @@ def solve_corridors(
         corridors.ended,
         corridors.first_state,
         potential,
+        corridors.detour,
         corridors.first_turn,
         corridors.turn,
         corridors.head,

@@ -32,15 +32,16 @@ def solve_values(
     head: _Array,
     ends: _Array,
     is_fixed: bool,
+    matters: _Array,
     z: _Array,
     tolerance: float,
     max_sweeps: int,
 ) -> tuple[float, int]:
-    """Gauss-Seidel pull until the estimated relative error is within the tolerance: (that estimate, sweeps).
+    """Gauss-Seidel pull until the estimated error is within the tolerance: (that estimate, sweeps).
 
     ``ends`` float64[G], the reward of ending on each goal, the first states; ``is_fixed`` holds them there. ``z``
-    float64[S] is where to start, and the answer. The error still to go is estimated from the last change and its rate;
-    infinite where the change does not shrink.
+    float64[S] is where to start, and the answer. Errors are relative and count by ``matters`` float64[S]. What is still
+    to go is estimated from the last change and its rate; infinite where the change does not shrink.
     """
     before, error = np.inf, np.inf
     num_goals = len(ends)
@@ -51,13 +52,14 @@ def solve_values(
             if not (is_fixed and s < num_goals):
                 for k in range(first[s], first[s + 1]):
                     total += weight[k] * z[head[k]]
-            if total > 0.0:
-                change = max(change, abs(total - z[s]) / total)
+            if not total < np.inf:
+                return np.inf, sweep + 1
+            moved = abs(total - z[s]) * matters[s]
+            if moved > change * total:  # divided only where it is the largest yet
+                change = moved / total
             z[s] = total
         if change == 0.0:
             return 0.0, sweep + 1
-        if not change < np.inf:
-            return np.inf, sweep + 1
         rate = change / before if before < np.inf else 1.0
         error = change * max(rate / (1.0 - rate), 1.0) if rate < 1.0 else np.inf
         # Below rounding the change no longer shrinks.
@@ -172,6 +174,7 @@ def solve_block(
     ended: _Array,
     first_state: _Array,
     potential: _Array,
+    detour: _Array,
     first_turn: _Array,
     turn: _Array,
     head: _Array,
@@ -187,7 +190,8 @@ def solve_block(
     Returns
     -------
     (value float64[N] at the origins, all_values float64[S], counts float64[K], error float64[N], sweeps int32[N, 2])
-        ``error`` estimates the distance of value and counts to the fixed point.
+        ``error`` estimates the distance of value and counts to the fixed point. A state's error counts at the origin by
+        how often a route comes by, ``exp(-detour)`` about.
     """
     trips = len(ended)
     value, error = np.full(trips, -np.inf), np.zeros(trips)
@@ -204,8 +208,10 @@ def solve_block(
             cost[k] = turn_cost[turn[begin + k]]
         own, heads, weight = potential[low:high], head[begin:end], np.empty(end - begin)
         weigh(cost, own, first, heads, weight)
-        ends, z = np.exp(own[: num_goals[n]]), np.ones(high - low)
-        error[n], sweeps[n, 0] = solve_values(weight, first, heads, ends, is_absorbing, z, tolerance, max_sweeps)
+        ends, z, matters = np.exp(own[: num_goals[n]]), np.ones(high - low), np.exp(-detour[low:high])
+        error[n], sweeps[n, 0] = solve_values(
+            weight, first, heads, ends, is_absorbing, matters, z, tolerance, max_sweeps
+        )
         at = origin[n]
         value[n] = np.log(z[at]) - own[at]
         for s in range(high - low):

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..core.errors import NotConvergedError
-from ..core.types import Bools, Floats, Ids, Ints
+from ..core.types import Floats, Ids, Ints
 from ..graphs.corridor_search import Corridors
 from ..graphs.turns import TurnGraph
-from .corridor_blocks import CorridorBlock, joined_blocks, solve_corridors
+from .corridor_blocks import CorridorBlock, WidenedBlock, solve_corridors
 from .corridor_finder import BLOCK, CorridorFinder
 from .corridor_kernels import draw_block, least_margin
 from .destinations import Ending
@@ -43,6 +43,7 @@ class CorridorReport:
     """Trips solved in the corridor of an earlier reward, without a search."""
     num_widened: int = 0
     """Trips whose corridor was made wider than tau."""
+    mean_width: float = float("nan")
     num_by_lu: int = 0
     """Trips whose sweeps did not converge within the cap: a sign of a radius near 1."""
     kept_bytes: int = 0
@@ -77,7 +78,8 @@ class _Solved:
     num_states: int
     num_by_lu: int
     num_kept: int
-    num_widened: int
+    width: Floats
+    """float64[N]."""
 
 
 class CorridorSolver:
@@ -218,7 +220,7 @@ class CorridorSolver:
         return reward if isinstance(reward, TurnCosts) else TurnCosts(self._turns, -reward, self._edge_id)
 
     def _found(
-        self, cost: TurnCosts, trips: TripBatch, tau: float | Floats, rows: Ints | slice = slice(None)
+        self, cost: TurnCosts, trips: TripBatch, tau: float | Floats, rows: Ids | slice = slice(None)
     ) -> Corridors:
         return self._finder.find(cost, trips.destinations, trips.column[rows], trips.origin[rows], tau=tau)
 
@@ -246,51 +248,45 @@ class CorridorSolver:
         trips = _pairs(batch, begin, min(begin + BLOCK, len(batch.origin)))
         kept, solved = self._kept.get(begin), None
         if kept is not None and _is_usable(kept, cost.value, ratio[id(kept.found_cost)], self._refresh_every):
-            solved = self._solved(cost, kept.corridors, -kept.values, batch.destinations.ending)
-            if not (solved.error <= self._accuracy / 3.0).all():  # wide enough for the reward that it was found under
-                solved = None
-        was_kept = kept is not None and solved is not None
+            block = self._solved(cost, kept.corridors, -kept.values, batch.destinations.ending)
+            if (block.error <= self._accuracy / 3.0).all():  # else it was wide enough for the earlier reward alone
+                solved = WidenedBlock.of(block)
+        was_kept = solved is not None
         if solved is None:
             solved = self._fresh(cost, trips)
         self._keep(begin, kept if was_kept else None, solved, cost)
-        of_trip = np.diff(solved.corridors.first_turn[solved.corridors.first_state])
+        turn, count = solved.weighted_counts(trips.weight)
         return _Solved(
-            value=solved.value,
-            turn=solved.corridors.turn,
-            count=solved.counts * np.repeat(trips.weight, of_trip),
-            error=solved.error,
-            num_states=len(solved.corridors.state),
-            num_by_lu=int(solved.is_by_lu.sum()),
-            num_kept=len(solved.value) if was_kept else 0,
-            num_widened=int((solved.corridors.width > self._tau * (1.0 + 1e-6)).sum()),
+            value=solved.per_trip("value"),
+            turn=turn,
+            count=count,
+            error=solved.per_trip("error"),
+            num_states=int(solved.per_trip("num_states").sum()),
+            num_by_lu=int(solved.per_trip("is_by_lu").sum()),
+            num_kept=len(trips.origin) if was_kept else 0,
+            width=solved.per_trip("width"),
         )
 
-    def _fresh(self, cost: TurnCosts, trips: TripBatch) -> CorridorBlock:
+    def _fresh(self, cost: TurnCosts, trips: TripBatch) -> WidenedBlock:
         """A block's corridors at width tau, and wider ones for the trips with which the monitor is not content."""
         ending, goal, widest = trips.destinations.ending, self._accuracy / 10.0, _WIDEST * self._tau
-        rows = np.arange(len(trips.origin), dtype=np.int32)
-        width, before = np.full(len(rows), self._tau), None
-        done: list[tuple[Ints, CorridorBlock]] = []
+        found = self._found(cost, trips, self._tau)
+        block = self._solved(cost, found, found.cost_to_go, ending)
+        self._require_values(block, cost, ending)
+        result, width = WidenedBlock.of(block), np.full(len(trips.origin), self._tau)
+        rows, error = np.arange(len(width)), block.error
         while True:
+            is_open = (error > goal) & (width[rows] < widest)
+            if not is_open.any():
+                return result
+            rows, error = rows[is_open], error[is_open]
+            width[rows] = np.minimum(width[rows] + np.log(error / goal) / _DECAY + 1.0, widest)
             found = self._found(cost, trips, width[rows], rows)
             block = self._solved(cost, found, found.cost_to_go, ending)
-            if before is None:
-                self._require_values(block, cost, ending)
-            has_none = np.isnan(block.value)
-            if before is not None and has_none.any():
-                # The wider corridor reaches where values diverge. The narrower one is a model that has them.
-                place = np.arange(len(rows), dtype=np.int32) + len(rows) * has_none
-                block = joined_blocks([block, before]).take(place.astype(np.int32))
-            is_open = (block.error > goal) & (width[rows] < widest) & ~has_none
-            if not (is_open.any() or done):
-                return block
-            done.append((rows[~is_open], block.take(_where(~is_open))))
-            if not is_open.any():
-                break
-            before, rows = block.take(_where(is_open)), rows[is_open]
-            width[rows] = np.minimum(width[rows] + np.log(before.error / goal) / _DECAY + 1.0, widest)
-        order = np.argsort(np.concatenate([part for part, _ in done])).astype(np.int32)
-        return joined_blocks([part for _, part in done]).take(order)
+            # A wider corridor may reach where values diverge. The narrower one is a model that has them.
+            has_value = ~np.isnan(block.value)
+            result = result.replaced(rows[has_value], block, np.flatnonzero(has_value))
+            rows, error = rows[has_value], block.error[has_value]
 
     def _solved(
         self, cost: TurnCosts, corridors: Corridors, potential: Floats, ending: Ending, *, with_counts: bool = True
@@ -311,34 +307,32 @@ class CorridorSolver:
             cost.require(np.arange(len(cost.is_known)))
             raise infeasible_reward(self._turns, -cost.value, edge_id=self._edge_id, ending=ending)
 
-    def _keep(self, begin: int, kept: _Kept | None, solved: CorridorBlock, cost: TurnCosts) -> None:
+    def _keep(self, begin: int, kept: _Kept | None, solved: WidenedBlock, cost: TurnCosts) -> None:
         """Remember a block for the next reward, as far as the memory stated for that goes."""
-        corridors, values = solved.corridors, solved.values
         if kept is not None:
-            self._kept[begin] = _Kept(corridors, kept.found_cost, values, kept.uses + 1)
+            self._kept[begin] = _Kept(kept.corridors, kept.found_cost, solved.as_one().values, kept.uses + 1)
             return
         self._kept.pop(begin, None)
-        if not cost.is_known.all():
+        if not (self._keep_bytes and cost.is_known.all()):
             return  # the rule that a kept corridor goes by looks at every turn
+        block = solved.as_one()
         # Blocks of one width: which of them are kept must not depend on which thread was first.
         share = self._keep_bytes * min(BLOCK / max(len(self._batch.origin) if self._batch else 1, 1), 1.0)
-        if corridors.num_bytes + values.nbytes <= share:
-            self._kept[begin] = _Kept(corridors, cost.value, values, 0)
+        if block.corridors.num_bytes + block.values.nbytes <= share:
+            self._kept[begin] = _Kept(block.corridors, cost.value, block.values, 0)
 
     def _report(self, parts: list[_Solved]) -> CorridorReport:
+        width = np.concatenate([np.zeros(0), *(part.width for part in parts)])
         return CorridorReport(
             num_trips=sum(len(part.value) for part in parts),
             num_states=sum(part.num_states for part in parts),
             num_kept=sum(part.num_kept for part in parts),
-            num_widened=sum(part.num_widened for part in parts),
+            num_widened=int((width > self._tau * (1.0 + 1e-6)).sum()),
+            mean_width=float(width.mean()) if len(width) else float("nan"),
             num_by_lu=sum(part.num_by_lu for part in parts),
             kept_bytes=sum(one.corridors.num_bytes + one.values.nbytes for one in self._kept.values()),
             error_estimate=max((float(part.error.max()) for part in parts), default=float("nan")),
         )
-
-
-def _where(mask: Bools) -> Ints:
-    return np.flatnonzero(mask).astype(np.int32)
 
 
 def _pairs(batch: TripBatch, begin: int, end: int) -> TripBatch:
