@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -30,6 +29,7 @@ import numpy as np
 from trodden import read_roads
 from trodden.cli.console import out, text_table
 from trodden.core.config import Config, parse_config
+from trodden.core.threads import worker_threads
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.graphs.tiling import tile_network
 from trodden.irl.capacity import plan_run
@@ -173,9 +173,8 @@ def _train(network: RoadNetwork, routes: Demonstrations) -> dict[str, Any]:
     ]
     print(text_table(["feature", "stated", "learned", "standard error"], rows))
     print(f"trained in {seconds:.0f} s, {model.summary['evaluations']} passes; peak {peak:.2f} GB", flush=True)
-    threads = min(os.cpu_count() or 1, 8)
     plan = plan_run(
-        len(routes), network=network, workers=threads, trip_km=km, num_features=len(TASTE), solver="corridors"
+        len(routes), network=network, workers=worker_threads(), trip_km=km, num_features=len(TASTE), solver="corridors"
     )
     return {
         "peak_gb": peak,

@@ -18,16 +18,20 @@ from ..core.errors import ConfigurationError, InputFileError
 from ..core.files import write_file
 from ..core.types import Floats, Ids, Ints
 from ..graphs.moves import candidate_turns, finish_turns
+from ..graphs.partition import sub_network
 from ..graphs.road_graph import EdgeAttributes, RoadGraph, RoadNetwork
 from ..graphs.shortest_paths import check_costs, costs_from
 from ..graphs.store import load_network, make_network, save_network
+from .compressed_trips import CompressedTrips, compress_trips
 from .corridors import CorridorSolver
 from .demonstrations import demonstrations_from_edges, read_demonstrations
 from .destinations import make_destinations
 from .factorization import Factorization
+from .feasibility import spectral_radius
 from .features import make_features
 from .planner import LARGEST_FACTORISED
 from .trips import TripBatch
+from .turn_costs import CompressedCosts, TurnCosts
 
 _LENGTHS_KM = (2.0, 5.0, 10.0)
 _TRIPS = 96
@@ -36,8 +40,9 @@ _SIDE, _LU_SIDES = 120, (50, 100, 160)
 _CHANGE = 1.01
 _COST = (1.0, 1.3)
 """Per minute and per edge: the easy reward of benchmarks/corridors.py, of spectral radius 0.6."""
-_LARGEST_USED = 2_000_000
-"""Edges of a network that trips are measured on; beyond it, a shortest path of the whole map takes seconds."""
+_EASY_RADIUS = 0.6
+_PIECE = 150_000
+"""Edges of a network that are measured on, those around a place drawn at random: a shortest path takes milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,25 @@ class Calibration:
     edges_per_km: float
     """Of the best route of a trip."""
     fresh_s: Curve
-    """Seconds per trip by its length in km: search, values and counts."""
+    """Seconds per trip by its length in km, on the compressed graph of the trips: search, values and counts."""
     kept_s: Curve
     """The same in a kept corridor."""
     states: Curve
-    """States per corridor by km."""
+    """States per corridor by km, on the compressed graph."""
     turns_per_state: float
-    """Turns inside a corridor, per state."""
+    """Turns inside such a corridor, per state."""
+    plain: float
+    """A trip's time without compression, in multiples of the time with it."""
+    compress_s: float
+    """Seconds per edge to compress the graph, once."""
+    small_states: float
+    """States of the compressed graph, per edge."""
+    small_turns: float
+    """Its turns, per edge."""
+    parts_per_turn: float
+    """Original turns in one of them."""
+    sum_s: float
+    """Seconds per compressed turn and pass: its cost summed up, its count handed back."""
     factor_s: Curve
     """Seconds of one LU by edges."""
     solve_s: Curve
@@ -117,13 +134,13 @@ def calibrate(
     Parameters
     ----------
     network
-        Trips are measured on its roads where it has between 10,000 and 2,000,000 edges; else on a generated grid.
+        Trips are measured on its roads, or on 150,000 edges of one piece, where it has 10,000 edges at least (and, to
+        have a piece taken from, coordinates); else on a generated grid.
     tau
         Width of the corridors.
     """
     say = progress or (lambda _: None)
-    is_used = network is not None and 10_000 <= network.graph.num_edges <= _LARGEST_USED
-    roads = network if is_used and network is not None else generated_network(_SIDE)
+    roads = _measurable(network) or generated_network(_SIDE)
     say("measuring trips")
     trips = _measure_trips(roads, tau)
     say("measuring the LU")
@@ -141,6 +158,23 @@ def calibrate(
         **_measure_files(roads),
         copy_gb_s=_copy_gb_s(),
     )
+
+
+def _measurable(network: RoadNetwork | None) -> RoadNetwork | None:
+    """The network, or a piece of it; None where it serves for no measurement."""
+    if network is None or network.graph.num_edges < 10_000:
+        return None
+    graph = network.graph
+    if graph.num_edges <= _PIECE:
+        return network
+    if graph.latitude_deg is None or graph.longitude_deg is None:
+        return None
+    main = np.flatnonzero(network.turns.is_main)
+    centre = graph.tail[np.random.default_rng(0).choice(main)]
+    north, east = graph.latitude_deg - graph.latitude_deg[centre], graph.longitude_deg - graph.longitude_deg[centre]
+    away = np.hypot(north, east * np.cos(np.radians(graph.latitude_deg[centre])))[graph.tail]
+    edges = np.sort(np.argpartition(away, _PIECE)[:_PIECE]).astype(np.int32)
+    return sub_network(network, edges)
 
 
 def generated_network(side: int) -> RoadNetwork:
@@ -190,11 +224,13 @@ def write_calibration(path: str | Path, found: Calibration) -> None:
     write_file(path, (json.dumps(dataclasses.asdict(found), indent=1) + "\n").encode())
 
 
-def _edge_cost(network: RoadNetwork) -> Floats:
-    """Nats per edge entered."""
-    times = network.attributes.travel_time_s
+def _easy_reward(network: RoadNetwork) -> Floats:
+    """float64[T]: minutes and a constant per edge, which is raised until the spectral radius is 0.6 at most."""
+    times, turns = network.attributes.travel_time_s, network.turns
     minutes = times.astype(np.float64) / 60 if times is not None else network.edge_length_m() / 500.0
-    return np.asarray(_COST[0] * minutes + _COST[1])
+    reward = -(_COST[0] * minutes + _COST[1])[turns.to_edge]
+    radius, _ = spectral_radius(turns, reward, max_steps=200, tolerance=1e-4)
+    return np.asarray(reward - max(np.log(radius / _EASY_RADIUS), 0.0))
 
 
 def _batch(network: RoadNetwork, origins: Ints | Ids, goals: Ints | Ids) -> TripBatch:
@@ -223,23 +259,30 @@ def _draw_trips(network: RoadNetwork, km: float, random: np.random.Generator) ->
 
 def _measure_trips(network: RoadNetwork, tau: float) -> dict[str, Any]:
     random, turns = np.random.default_rng(0), network.turns
-    reward = -_edge_cost(network)[turns.to_edge]
+    reward = _easy_reward(network)
     used, states, per_state = [], [], []
     fresh: list[float] = []
     kept: list[float] = []
+    plain: list[float] = []
     for km in _LENGTHS_KM:
         origins, goals = _draw_trips(network, km, random)
         if len(goals) < 8:
             continue
         batch = _batch(network, origins, goals)
-        finder = CorridorSolver(turns, tau=tau, threads=1)
-        corridors = finder.corridors(reward, batch)  # compiles, too
-        keeper = CorridorSolver(turns, tau=tau, threads=1, keep_bytes=1 << 31)
-        keeper.values(reward, batch)
-        idle = _idle(finder, reward, network)  # what a pass takes for the map itself stands apart
+        made = compress_trips(turns, batch)
+        small, at = made.compression.turns, made.compression.to_turns(reward)
+        finder = CorridorSolver(small, tau=tau, threads=1)
+        corridors = finder.corridors(at, made.batch)  # compiles, too
+        keeper = CorridorSolver(small, tau=tau, threads=1, keep_bytes=1 << 31)
+        keeper.values(at, made.batch)
+        idle = _idle(finder, at, made.batch)  # what a pass takes for the map itself stands apart
         used.append(km)
-        for into, solver, at in ((fresh, finder, reward), (kept, keeper, _CHANGE * reward)):
-            into.append(max(_pass_seconds(solver, at, batch) - idle, 1e-7) / len(batch.origin))
+        for into, solver, one in ((fresh, finder, at), (kept, keeper, _CHANGE * at)):
+            into.append(max(_pass_seconds(solver, one, made.batch) - idle, 1e-7) / len(batch.origin))
+        whole = CorridorSolver(turns, tau=tau, threads=1)
+        plain.append(
+            (_pass_seconds(whole, reward, batch) - _idle(whole, reward, batch)) / len(batch.origin) / fresh[-1]
+        )
         states.append(len(corridors.state) / len(batch.origin))
         per_state.append(len(corridors.turn) / len(corridors.state))
     if len(used) < 2:
@@ -253,6 +296,27 @@ def _measure_trips(network: RoadNetwork, tau: float) -> dict[str, Any]:
         "kept_s": Curve.through(used, kept),
         "states": Curve.through(used, states),
         "turns_per_state": float(np.mean(per_state)),
+        "plain": max(float(np.median(plain)), 1.0),
+        **_measure_compression(network, made),
+    }
+
+
+def _measure_compression(network: RoadNetwork, made: CompressedTrips) -> dict[str, float]:
+    edges, found = network.graph.num_edges, made.compression
+    turns, ones = found.turns, np.ones(found.turns.num_turns)
+    original = TurnCosts(network.turns, np.ones(network.turns.num_turns))
+
+    def there_and_back() -> None:
+        costs = CompressedCosts(found, original)
+        costs.require(np.arange(len(costs.is_known)))
+        costs.expand(ones)
+
+    return {
+        "compress_s": _seconds(lambda: compress_trips(network.turns, made.original)) / edges,
+        "small_states": turns.num_edges / edges,
+        "small_turns": turns.num_turns / edges,
+        "parts_per_turn": len(found.part) / turns.num_turns,
+        "sum_s": _seconds(there_and_back) / turns.num_turns,
     }
 
 
@@ -260,12 +324,12 @@ def _pass_seconds(solver: CorridorSolver, reward: Floats, batch: TripBatch) -> f
     return _seconds(lambda: solver.total_value(reward, batch))
 
 
-def _idle(solver: CorridorSolver, reward: Floats, network: RoadNetwork) -> float:
-    return _pass_seconds(solver, reward, _none_of(network))
+def _idle(solver: CorridorSolver, reward: Floats, trips: TripBatch) -> float:
+    return _pass_seconds(solver, reward, _none_of(trips))
 
 
-def _none_of(network: RoadNetwork) -> TripBatch:
-    return _batch(network, np.zeros(0, np.int32), np.zeros(0, np.int32))
+def _none_of(trips: TripBatch) -> TripBatch:
+    return dataclasses.replace(trips.block(0, 0), observed=trips.observed)
 
 
 def _measure_lu(roads: RoadNetwork) -> dict[str, Any]:
@@ -285,7 +349,7 @@ _OF_LU = ("factor_s", "solve_s", "factor_bytes")
 def _one_lu(network: RoadNetwork) -> tuple[float, float, float, float]:
     """(edges, seconds to factorise, seconds per destination, bytes)."""
     turns = network.turns
-    reward = -_edge_cost(network)[turns.to_edge]
+    reward = _easy_reward(network)
     started = time.process_time()
     factors = Factorization(turns, reward, threads=1)
     seconds = time.process_time() - started
@@ -298,9 +362,9 @@ def _one_lu(network: RoadNetwork) -> tuple[float, float, float, float]:
 
 def _measure_map(network: RoadNetwork) -> dict[str, Any]:
     turns = network.turns
-    reward = -_edge_cost(network)[turns.to_edge]
+    reward = _easy_reward(network)
     solver = CorridorSolver(turns, threads=1)
-    nothing = _none_of(network)
+    nothing = _batch(network, np.zeros(0, np.int32), np.zeros(0, np.int32))
     features = make_features(network, ("constant", "is_left", "is_left*constant", "is_uturn"))
     theta = np.ones(len(features))
     per_pass = _pass_seconds(solver, reward, nothing) + _seconds(lambda: check_costs(turns, -reward))

@@ -17,12 +17,17 @@ from ..graphs.corridor_search import Corridors, SearchGraph, Workspace
 from ..graphs.memory import network_bytes
 from ..graphs.road_graph import RoadNetwork
 from .calibration import Calibration, calibrate
+from .corridor_trips import worth_compressing
 from .planner import LARGEST_FACTORISED
 
 VECTORS_PER_TURN = 4
 """float64[T] that are alive at once in a pass: counts observed and expected, the reward, its costs (then the slope)."""
 _MASKS_PER_TURN = 3
 """bool[T] while the costs are checked."""
+_BYTES_PER_SMALL_TURN = 4.0 + 3.0 + 4.0 + 8.0 + 8.0 + 8.0
+"""Of the compressed graph: edge entered, three kinds, edge left, where its parts begin; its cost and its count."""
+_BYTES_COMPRESSING = 2 * 32.0
+"""Per original turn: a table with room for as many again."""
 _MAX_SETTLED = 2_000_000
 _REFRESH_EVERY = 10
 _LARGEST_COUNT = 2**31 - 1
@@ -129,6 +134,7 @@ class _Size:
     states: float
     network: float
     shapes: float
+    is_compressed: bool
 
     @property
     def threads(self) -> int:
@@ -195,7 +201,7 @@ def plan_run(
         memory=_memory(size, found, uses_corridors=uses_corridors),
         disk=_disk(size, found),
         time=time,
-        seconds_before=_seconds_before(size, found),
+        seconds_before=_seconds_before(size, found, uses_corridors=uses_corridors),
         serial_seconds=serial,
         parallel_seconds=parallel,
         passes=passes,
@@ -258,7 +264,11 @@ def _size(
         held, shapes = scale * counted.loaded, scale * counted.shapes
     machines = math.ceil(workers / (os.cpu_count() or 1))
     in_corridor = found.states(km) if states is None else states
-    return _Size(edges, turns, demonstrations, workers, machines, km, features, keep_bytes, in_corridor, held, shapes)
+    is_compressed = worth_compressing(edges, demonstrations)
+    return _Size(
+        edges, turns, demonstrations, workers, machines, km, features, keep_bytes, in_corridor, held, shapes,
+        is_compressed,
+    )  # fmt: skip
 
 
 def _memory(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[Item, ...]:
@@ -284,11 +294,24 @@ def _memory(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[I
                 "solves", float(size.threads * _LU_BLOCK * size.edges), f"{size.threads} threads, 16 destinations each"
             ),
         )
-    workspace = Workspace.bytes_for(size.edges, _MAX_SETTLED)
+    states, turns = size.edges, size.turns
+    if size.is_compressed:
+        states, turns = round(size.edges * found.small_states), round(size.edges * found.small_turns)
+        held = turns * (_BYTES_PER_SMALL_TURN + 4.0 * found.parts_per_turn) + 16.0 * states + 5.0 * size.edges
+        items.append(Item("compressed graph", held, f"{states:,} states, {turns:,} turns"))
+    workspace = Workspace.bytes_for(states, _MAX_SETTLED)
+    searching = [
+        Item("search graph", float(SearchGraph.bytes_added(states, turns)), "turns by the edge they enter"),
+        Item("workspaces", float(size.threads * workspace), f"{size.threads} threads, 28 bytes per state each"),
+    ]
+    if size.is_compressed:
+        # Vectors and workspaces come after it.
+        later = sum(item.amount for item in (*items[2:3], *searching))
+        table = max(_BYTES_COMPRESSING * size.turns + 24.0 * size.edges - later, 0.0)
+        items.append(Item("compressing", table, "once, before the first pass; what a pass takes is off"))
     return (
         *items,
-        Item("search graph", float(SearchGraph.bytes_added(size.edges, size.turns)), "turns by the edge they enter"),
-        Item("workspaces", float(size.threads * workspace), f"{size.threads} threads, 28 bytes per edge each"),
+        *searching,
         Item("answers", routes * _BYTES_PER_ANSWER, "a value per trip"),
         Item(
             "kept corridors",
@@ -319,12 +342,15 @@ def _disk(size: _Size, found: Calibration) -> tuple[Item, ...]:
 def _seconds(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[float, float, tuple[Item, ...]]:
     """(serial, by one worker, the lines) of a pass."""
     whole = size.turns * (found.map_s + size.features * found.feature_s)
+    if uses_corridors and size.is_compressed:
+        whole += size.edges * found.small_turns * found.sum_s
     lines = [Item("map", whole, "reward, checks and sums over all turns; no worker shortens it")]
     if uses_corridors:
         share = min(1.0, size.keep_bytes * size.machines / (size.demonstrations * _kept_bytes(size, found)))
         share *= 1.0 - 1.0 / _REFRESH_EVERY
         wider = size.states / found.states(size.km)
         each = wider * ((1.0 - share) * found.fresh_s(size.km) + share * found.kept_s(size.km))
+        each *= 1.0 if size.is_compressed else found.plain
         parallel = size.demonstrations * each
         note = f"{1000 * each:.2f} ms each and worker, {size.states:,.0f} states"
         return whole, parallel, (*lines, Item("trips", parallel / size.workers, note))
@@ -336,10 +362,11 @@ def _seconds(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[
     return whole + factor, parallel, (*lines, Item("solves", parallel / size.workers, note))
 
 
-def _seconds_before(size: _Size, found: Calibration) -> float:
+def _seconds_before(size: _Size, found: Calibration, *, uses_corridors: bool) -> float:
     route_edges = size.demonstrations / size.machines * size.km * found.edges_per_km
     stored = size.network + size.shapes
-    return stored * found.load_s_per_byte + size.turns * found.prepare_s + route_edges * found.route_s
+    compressing = size.edges * found.compress_s if size.is_compressed and uses_corridors else 0.0
+    return stored * found.load_s_per_byte + size.turns * found.prepare_s + route_edges * found.route_s + compressing
 
 
 def _assumptions(size: _Size, found: Calibration, cpus: int, passes: int, *, is_measured: bool) -> tuple[str, ...]:
@@ -358,6 +385,8 @@ def _assumptions(size: _Size, found: Calibration, cpus: int, passes: int, *, is_
         f"time per trip grows as km^{found.fresh_s.exponent:.2f} (measured from 2 to 10 km), whatever the size of the "
         "map",
         "an easy reward (spectral radius about 0.6); near 1 a trip takes up to three times as long",
+        f"corridors on {'the compressed graph' if size.is_compressed else 'the graph as it is'}, as trodden has it for "
+        "so many trips and edges",
         f"one LU grows as edges^{found.factor_s.exponent:.2f}, a solve as edges^{found.solve_s.exponent:.2f} on grids",
         f"workers share the trips evenly; {cpus} to a machine, {size.machines} machine(s), each with the whole map "
         "and its share of the trips",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.errors import UnreachableError
+from ..core.threads import worker_threads
 from ..core.types import Floats, Ids, Ints
 from ..graphs.corridor_search import Corridors, Workspace, find_corridors, joined, make_search_graph
 from ..graphs.search_kernels import FOUND, TOO_LARGE
@@ -44,7 +44,7 @@ class CorridorFinder:
         self, turns: TurnGraph, *, max_settled: int = 2_000_000, threads: int = 0, edge_id: Ids | None = None
     ) -> None:
         self._turns, self._max_settled, self._edge_id = turns, max_settled, edge_id
-        self._threads = threads or min(os.cpu_count() or 1, 8)
+        self._threads = worker_threads(threads)
         self._graph = make_search_graph(turns)
         self._workspaces: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
 

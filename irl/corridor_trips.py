@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.config import PlannerConfig
 from ..core.errors import InfeasibleRewardError
+from ..core.threads import worker_threads
 from ..core.types import Floats, Ids
 from ..graphs.turns import TurnGraph
 from .compressed_trips import CompressedTrips, TripCompressor
@@ -23,6 +24,11 @@ _WORTH_COMPRESSING = 2_000
 """Edges per trip up to which a fit gains by it: 3 microseconds per edge once, 0.6 ms or more per trip in every pass."""
 _LARGEST_COMPRESSED = 20_000_000
 """Edges; compressing takes some 130 bytes of each meanwhile."""
+
+
+def worth_compressing(num_edges: int, num_trips: int) -> bool:
+    """Whether `[planner] compress = "auto"` compresses for so many trips in corridors."""
+    return num_edges <= min(_LARGEST_COMPRESSED, _WORTH_COMPRESSING * num_trips)
 
 
 class CorridorTrips:
@@ -41,6 +47,7 @@ class CorridorTrips:
         self, turns: TurnGraph, config: PlannerConfig, edge_id: Ids | None, compressor: TripCompressor
     ) -> None:
         self._turns, self._config, self._edge_id, self._compressor = turns, config, edge_id, compressor
+        self._threads = worker_threads(config.threads)
         self._solvers: dict[int, tuple[TurnGraph, CorridorSolver]] = {}
         self._visited: tuple[TurnGraph, Ids] | None = None
         self._observed: tuple[TripBatch, Floats] | None = None
@@ -67,7 +74,7 @@ class CorridorTrips:
             self._observed = (batch, features.project(batch.observed))
         total, expected = self.total_value(costs, batch)
         observed = self._observed[1]
-        return float(observed @ coefficients) - total, observed - costs.project(expected)
+        return float(observed @ coefficients) - total, observed - costs.project(expected, self._threads)
 
     def values(self, reward: Floats, batch: TripBatch) -> Floats:
         """V at the origin of every pair, float64[P], on a compressed graph where one that serves is at hand."""
@@ -81,7 +88,9 @@ class CorridorTrips:
         self, solver: CorridorSolver, turns: TurnGraph, costs: TurnCosts, batch: TripBatch
     ) -> tuple[float, Floats]:
         if self._visited is not None and self._visited[0] is turns:
-            costs.require(self._visited[1])  # where the last solve came by, this one does: fewer interrupted searches
+            costs.require_many(
+                self._visited[1], self._threads
+            )  # where the last solve came by, this one does: fewer interrupted searches
         result = solver.total_value(costs, batch)
         self._visited, self.error = (turns, np.flatnonzero(costs.is_known)), solver.report.error_estimate
         return result
@@ -90,7 +99,7 @@ class CorridorTrips:
         if self._config.compress != "auto":
             return self._config.compress
         trips = self._compressor.whole or batch
-        return self._turns.num_edges <= min(_LARGEST_COMPRESSED, _WORTH_COMPRESSING * len(trips.origin))
+        return worth_compressing(self._turns.num_edges, len(trips.origin))
 
     def _small_solver(self, trips: CompressedTrips) -> CorridorSolver:
         named = trips.compression.state if self._edge_id is None else self._edge_id[trips.compression.state]

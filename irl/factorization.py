@@ -7,7 +7,6 @@ system: Fosgerau, Frejinger & Karlström (2013); of the shared factorisation and
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,6 +16,7 @@ from scipy import sparse
 from scipy.sparse.linalg import SuperLU
 
 from ..core.errors import UnderflowError
+from ..core.threads import worker_threads
 from ..core.types import Floats, Ids, Ints
 from ..graphs.turns import TurnGraph
 from .destinations import Destinations, Ending
@@ -71,7 +71,7 @@ class Factorization:
         self.weight: Floats = np.exp(reward)
         """float64[T], the entries of M."""
         self._ending = ending
-        self._threads = threads or min(os.cpu_count() or 1, 8)
+        self._threads = worker_threads(threads)
         found = factorise(turns, reward) if factors is None else factors
         if found is None:
             raise infeasible_reward(turns, reward, edge_id=edge_id, ending=ending)

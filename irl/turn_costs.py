@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
+from ..core.compiled import kernel
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.compression import Compression
 from ..graphs.search_kernels import TURN_BLOCK_BITS
@@ -13,13 +16,18 @@ from ..graphs.shortest_paths import check_costs, check_some_costs
 from ..graphs.turns import TurnGraph
 from .feature_columns import Features
 
+_Array = Any
+"""A numpy array inside a kernel; shapes stand in the docstrings."""
 _BLOCK = 1 << TURN_BLOCK_BITS
+_CHUNK = 64
+"""Blocks that a thread takes at a time; fixed, so that sums do not depend on the number of threads."""
 
 
 class TurnCosts:
     """Positive costs of turns that are known for some blocks of 4,096 turns; the rest is worked out when asked for.
 
-    Memory that is never written is never taken: an untouched map costs nothing but addresses. Threads may share one.
+    Memory that is never written is never taken: an untouched map costs nothing but addresses. Threads may share one:
+    two that ask for the same block at once both write the same numbers.
     """
 
     value: Floats
@@ -35,21 +43,23 @@ class TurnCosts:
     def _forget(self, turns: TurnGraph) -> None:
         self.value = np.empty(turns.num_turns)
         self.is_known = np.zeros((turns.num_turns >> TURN_BLOCK_BITS) + 1, bool)
-        self._lock = threading.Lock()
 
     def require(self, blocks: Ids) -> None:
         """Make the costs of some blocks known."""
-        if self.is_known[blocks].all():
-            return
-        with self._lock:
-            for block in blocks[~self.is_known[blocks]].tolist():
-                at = self._span(block)
-                self.value[at] = self._costs_of(at)
-                self.is_known[block] = True
+        for block in blocks[~self.is_known[blocks]].tolist():
+            at = self._span(block)
+            self.value[at] = self._costs_of(at)
+            self.is_known[block] = True
+
+    def require_many(self, blocks: Ids, threads: int) -> None:
+        """`require` by several threads."""
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(self.require, _chunks(blocks)):
+                pass
 
     def at(self, turns: Ints) -> Floats:
         """float64[n]: the costs of some turns, known or not before."""
-        self.require(np.unique(turns >> TURN_BLOCK_BITS).astype(np.int64))
+        self.require(_blocks_of(turns))
         return self.value[turns]
 
     def _costs_of(self, at: slice) -> Floats:
@@ -78,14 +88,20 @@ class LinearCosts(TurnCosts):
         cost = -(self._features.rows(at) @ self._coefficients)
         return check_some_costs(self._turns, at, cost, self._edge_id)
 
-    def project(self, weights: Floats) -> Floats:
-        """``X.T @ weights``, float64[F], for weights that are 0 where no cost is known."""
-        total = np.zeros(len(self._features))
-        for block in np.flatnonzero(self.is_known).tolist():
-            at = self._span(block)
-            if weights[at].any():
-                total += weights[at] @ self._features.rows(at)
-        return total
+    def project(self, weights: Floats, threads: int = 1) -> Floats:
+        """``X.T @ weights``, float64[F], for weights that are 0 where no cost is known; by several threads."""
+
+        def task(blocks: Ids) -> Floats:
+            total = np.zeros(len(self._features))
+            for block in blocks.tolist():
+                at = self._span(block)
+                if weights[at].any():
+                    total += weights[at] @ self._features.rows(at)
+            return total
+
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(task, _chunks(np.flatnonzero(self.is_known))))
+        return np.asarray(sum(parts, np.zeros(len(self._features))))
 
 
 class CompressedCosts(TurnCosts):
@@ -102,20 +118,49 @@ class CompressedCosts(TurnCosts):
         self._compression, self._original = compression, original
 
     def _costs_of(self, at: slice) -> Floats:
-        parts, first = self._parts(at)
-        return np.add.reduceat(self._original.at(parts), first[:-1]) if len(parts) else np.zeros(0)
+        first = self._compression.first_part[at.start : at.stop + 1]
+        self._original.require(_blocks_of(self._compression.part[first[0] : first[-1]]))
+        result = np.empty(at.stop - at.start)
+        _sum_parts(self._original.value, first, self._compression.part, result)
+        return result
 
     def expand(self, counts: Floats) -> Floats:
         """Counts of compressed turns, 0 where no cost is known, as counts of the original ones, float64[T]."""
         result = np.zeros(len(self._original.value))
         for block in np.flatnonzero(self.is_known).tolist():
             at = self._span(block)
-            if counts[at].any():
-                parts, first = self._parts(at)
-                np.add.at(result, parts, np.repeat(counts[at], np.diff(first)))
+            first = self._compression.first_part[at.start : at.stop + 1]
+            _hand_out(counts[at], first, self._compression.part, result)
         return result
 
-    def _parts(self, at: slice) -> tuple[Ints, Ids]:
-        """The original turns of some compressed ones, and where each one's begin."""
-        first = self._compression.first_part[at.start : at.stop + 1]
-        return self._compression.part[first[0] : first[-1]], first - first[0]
+
+def _chunks(blocks: Ids) -> Iterator[Ids]:
+    return (blocks[begin : begin + _CHUNK] for begin in range(0, len(blocks), _CHUNK))
+
+
+def _blocks_of(turns: Ints) -> Ids:
+    """The blocks that some turns stand in, ascending."""
+    if len(turns) == 0:
+        return np.zeros(0, np.int64)
+    blocks = turns >> TURN_BLOCK_BITS
+    low = int(blocks.min())
+    return np.flatnonzero(np.bincount(blocks - low)) + low
+
+
+@kernel
+def _sum_parts(value: _Array, first: _Array, part: _Array, result: _Array) -> None:
+    """``result[k]``, the sum of ``value`` over ``part[first[k] : first[k+1]]``."""
+    for k in range(len(result)):
+        total = 0.0
+        for place in range(first[k], first[k + 1]):
+            total += value[part[place]]
+        result[k] = total
+
+
+@kernel
+def _hand_out(count: _Array, first: _Array, part: _Array, result: _Array) -> None:
+    """Add ``count[k]`` to ``result`` at each of ``part[first[k] : first[k+1]]``."""
+    for k in range(len(count)):
+        if count[k] != 0.0:
+            for place in range(first[k], first[k + 1]):
+                result[part[place]] += count[k]

@@ -10,8 +10,9 @@ from itertools import pairwise
 import dense
 import networkx as nx
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
-from strategies import road_networks
+from strategies import road_networks, towns
 from trodden.core.config import Config
 from trodden.graphs.road_graph import EdgeShapes, RoadNetwork
 from trodden.graphs.store import make_network
@@ -188,3 +189,18 @@ def route_cost(turns: TurnGraph, cost: np.ndarray, route: Route) -> float:
 def successors(turns, edge):
     """The edges that an edge may turn onto."""
     return turns.to_edge[turns.first_out[edge] : turns.first_out[edge + 1]].tolist()
+
+
+@st.composite
+def trip_cases(draw):
+    """(network, reward, ending, routes): random walks that the ending allows, under a reward with values."""
+    network = draw(st.one_of(towns(), road_networks(sizes=((5, 9), (9, 24)))))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    reward = random.uniform(-3.0, 0.2, network.turns.num_turns) - draw(st.sampled_from([0.0, 1.0, 5.0]))
+    assume(dense.radius_without(network.turns, reward, [], "stop") < 0.97)
+    ending = draw(st.sampled_from(["arrival", "stop"]))
+    walks = [random_walk(network.turns, random, int(random.integers(2, 9))) for _ in range(8)]
+    walks = [walk for walk in walks if len(walk) > 1 and (ending == "stop" or walk[-1] not in walk[:-1])]
+    assume(walks)
+    routes = as_demonstrations(network, walks)
+    return network, reward, ending, dataclasses.replace(routes, weight=random.uniform(0.5, 2.0, len(walks)))

@@ -5,13 +5,9 @@ Sizes come from a few buckets, so that code which compiles per shape does not co
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
-import dense
-import irl_oracles as naive
 import numpy as np
-from hypothesis import assume
 from hypothesis import strategies as st
 from trodden.graphs.road_graph import EdgeAttributes, RoadGraph, RoadNetwork
 from trodden.graphs.turns import TurnGraph
@@ -144,18 +140,3 @@ def towns(draw: st.DrawFn) -> RoadNetwork:
     ends = np.array(pairs)
     is_banned = random.random(len(ends) ** 2) < draw(st.sampled_from([0.0, 0.1]))
     return make_network(ends[:, 0], ends[:, 1], is_banned=is_banned, uturns=draw(st.booleans()))
-
-
-@st.composite
-def trip_cases(draw):
-    """(network, reward, ending, routes): random walks that the ending allows, under a reward with values."""
-    network = draw(st.one_of(towns(), road_networks(sizes=((5, 9), (9, 24)))))
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    reward = random.uniform(-3.0, 0.2, network.turns.num_turns) - draw(st.sampled_from([0.0, 1.0, 5.0]))
-    assume(dense.radius_without(network.turns, reward, [], "stop") < 0.97)
-    ending = draw(st.sampled_from(["arrival", "stop"]))
-    walks = [naive.random_walk(network.turns, random, int(random.integers(2, 9))) for _ in range(8)]
-    walks = [walk for walk in walks if len(walk) > 1 and (ending == "stop" or walk[-1] not in walk[:-1])]
-    assume(walks)
-    routes = naive.as_demonstrations(network, walks)
-    return network, reward, ending, dataclasses.replace(routes, weight=random.uniform(0.5, 2.0, len(walks)))

@@ -9,23 +9,12 @@ import re
 from pathlib import Path
 
 import pytest
+from plan_constants import FOUND
 from trodden.cli.main import app
 from trodden.cli.plan import _bytes, _duration
 from trodden.graphs.store import save_network
-from trodden.irl.calibration import Calibration, Curve, generated_network, write_calibration
+from trodden.irl.calibration import generated_network, write_calibration
 from typer.testing import CliRunner, Result
-
-
-def power(factor, exponent):
-    return Curve((1.0, 2.0), (factor, factor * 2.0**exponent))
-
-
-FOUND = Calibration(
-    measured_on="a test", num_edges=1000, tau=25.0, turns_per_edge=1.9, nodes_per_edge=0.4, edges_per_km=8.0,
-    fresh_s=power(2e-4, 1.1), kept_s=power(7e-5, 0.9), states=power(380.0, 0.9), turns_per_state=1.8,
-    factor_s=power(2e-8, 1.35), solve_s=power(2e-9, 1.3), factor_bytes=power(18.0, 1.2), map_s=2e-9, feature_s=4e-9,
-    prepare_s=5e-8, load_s_per_byte=2e-9, route_s=8e-7, route_file_bytes=13.0, route_peak_bytes=33.0, copy_gb_s=8.0,
-)  # fmt: skip
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ import os
 
 import numpy as np
 import pytest
+from plan_constants import FOUND
 from strategies import make_grid
 from trodden.core.errors import ConfigurationError, InputFileError
+from trodden.graphs.compression import compress
 from trodden.graphs.corridor_search import Corridors, SearchGraph, Workspace, make_search_graph
 from trodden.graphs.memory import network_bytes
 from trodden.graphs.store import save_network
 from trodden.irl import calibration as constants
 from trodden.irl.calibration import (
-    Calibration,
     Curve,
     calibrate,
     generated_network,
@@ -29,33 +30,6 @@ from trodden.irl.planner import LARGEST_FACTORISED
 CPUS = os.cpu_count() or 1
 
 
-def power(factor, exponent):
-    return Curve((1.0, 2.0), (factor, factor * 2.0**exponent))
-
-
-FOUND = Calibration(
-    measured_on="a test",
-    num_edges=1000,
-    tau=25.0,
-    turns_per_edge=2.0,
-    nodes_per_edge=0.4,
-    edges_per_km=8.0,
-    fresh_s=power(1e-4, 1.5),
-    kept_s=power(5e-5, 1.0),
-    states=power(300.0, 1.0),
-    turns_per_state=1.8,
-    factor_s=power(1e-7, 1.3),
-    solve_s=power(1e-9, 1.3),
-    factor_bytes=power(20.0, 1.2),
-    map_s=2e-9,
-    feature_s=1e-9,
-    prepare_s=5e-8,
-    load_s_per_byte=2e-9,
-    route_s=5e-7,
-    route_file_bytes=10.0,
-    route_peak_bytes=33.0,
-    copy_gb_s=10.0,
-)
 LARGE = {"num_edges": 200_000_000, "calibration": FOUND, "machine_bytes": 32 << 30}
 
 
@@ -84,7 +58,8 @@ def test_bytes_of_corridors_equal_those_of_the_arrays(grid):
     assert Corridors.bytes_for(3, len(found.state), len(found.turn)) == found.num_bytes
 
 
-def test_the_plan_of_a_network_at_hand_counts_its_arrays(grid):
+def test_the_plan_of_a_network_at_hand_counts_its_arrays(grid, monkeypatch):
+    monkeypatch.setattr("trodden.irl.corridor_trips._WORTH_COMPRESSING", 0)
     plan = plan_run(100, network=grid, calibration=FOUND, solver="corridors")
     edges, turns = grid.graph.num_edges, grid.turns.num_turns
     memory = amounts(plan.memory)
@@ -95,6 +70,39 @@ def test_the_plan_of_a_network_at_hand_counts_its_arrays(grid):
     assert memory["vectors"] == 4 * np.zeros(turns).nbytes + masks + np.zeros(edges).nbytes
     assert plan.peak_bytes == round(sum(memory.values()))
     assert (plan.num_edges, plan.num_turns) == (edges, turns)
+
+
+def test_the_compressed_graph_of_a_plan_is_as_large_as_one(grid):
+    """Its arrays, those of the search on it, and the threads' workspaces."""
+    turns = grid.turns
+    made = compress(turns, np.arange(0, turns.num_edges, 7, dtype=np.int32), np.arange(3, 50, dtype=np.int32))
+    small = made.turns
+    like = dataclasses.replace(
+        FOUND,
+        small_states=small.num_edges / turns.num_edges,
+        small_turns=small.num_turns / turns.num_edges,
+        parts_per_turn=len(made.part) / small.num_turns,
+    )
+    memory = amounts(plan_run(100, network=grid, calibration=like, solver="corridors").memory)
+    graph = make_search_graph(small)
+    assert memory["search graph"] == graph.first_in.nbytes + graph.in_turn.nbytes + graph.in_edge.nbytes
+    assert memory["workspaces"] == Workspace.bytes_for(small.num_edges, 2_000_000)
+    held = [small.first_out, small.to_edge, small.is_left, small.is_right, small.is_uturn, small.from_edge]
+    held += [made.state, made.first_part, made.part, made.state_of, made.is_dropped]
+    held += [np.zeros((2, small.num_turns)), np.zeros(small.num_edges, np.int64)]  # costs and counts; edge ids
+    assert memory["compressed graph"] == pytest.approx(sum(one.nbytes for one in held), rel=0.02)
+
+
+def test_corridors_are_planned_as_they_are_searched():
+    """Compressed for many trips, which takes time once and saves some in every pass; as they are for few."""
+    many = plan_run(100_000, num_edges=10_000_000, calibration=FOUND)
+    few = plan_run(1000, num_edges=10_000_000, calibration=FOUND)
+    huge = plan_run(110_000_000, **LARGE)
+    assert "compressed graph" in amounts(many.memory)
+    assert "compressed graph" not in amounts(few.memory) | amounts(huge.memory)
+    assert any("the graph as it is" in text for text in few.assumptions)
+    assert few.parallel_seconds == pytest.approx(1000 * FOUND.plain * FOUND.fresh_s(6.0))
+    assert many.parallel_seconds == pytest.approx(100_000 * FOUND.fresh_s(6.0))
 
 
 def test_the_disk_of_a_stored_network_is_as_predicted(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import make_grid, trip_cases
+from strategies import make_grid
 from trodden import read_roads
 from trodden.core.config import Config, PlannerConfig, parse_config
 from trodden.core.errors import ConfigurationError, InfeasibleRewardError
@@ -37,7 +37,7 @@ def planners(network, ending, solver):
 
 
 @settings(max_examples=80, deadline=None)
-@given(trip_cases())
+@given(naive.trip_cases())
 def test_likelihood_and_gradient_are_those_of_the_original(case):
     network, reward, ending, routes = case
     batch = routes.batch(ending)
@@ -57,7 +57,7 @@ def test_likelihood_and_gradient_are_those_of_the_original(case):
 
 
 @settings(max_examples=5, deadline=None)  # every example compiles its sweeps anew
-@given(trip_cases())
+@given(naive.trip_cases())
 def test_sweeps_give_the_same(case):
     network, reward, ending, routes = case
     batch = routes.batch(ending)
@@ -70,7 +70,7 @@ def test_sweeps_give_the_same(case):
 
 
 @settings(max_examples=40, deadline=None)
-@given(trip_cases(), st.integers(0, 2**32 - 1))
+@given(naive.trip_cases(), st.integers(0, 2**32 - 1))
 def test_second_derivatives_are_those_of_the_original(case, seed):
     network, _, ending, routes = case
     random = np.random.default_rng(seed)
@@ -87,7 +87,7 @@ def test_second_derivatives_are_those_of_the_original(case, seed):
 
 
 @settings(max_examples=40, deadline=None)
-@given(trip_cases(), st.sampled_from([1, 2, 5, 20]))
+@given(naive.trip_cases(), st.sampled_from([1, 2, 5, 20]))
 def test_the_component_is_exact_at_finite_horizons(case, horizon):
     """The step that drops edges, by itself; merging would change what a horizon of H turns sees."""
     network, reward, ending, routes = case

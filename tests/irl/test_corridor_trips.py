@@ -9,7 +9,7 @@ import irl_oracles as naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import make_grid, make_network, trip_cases
+from strategies import make_grid, make_network
 from trodden.core.config import PlannerConfig, parse_config
 from trodden.core.errors import InfeasibleRewardError, NonPositiveCostError, UnreachableError
 from trodden.graphs.compression import CompressionSteps, compress
@@ -31,7 +31,7 @@ def planner_of(network, ending="arrival", **settings):
 
 
 @settings(max_examples=60, deadline=None)
-@given(trip_cases())
+@given(naive.trip_cases())
 def test_endless_corridors_are_the_full_model(case):
     network, reward, ending, routes = case
     reward = -np.abs(reward) - 1.5
