@@ -271,15 +271,15 @@ def _measure_trips(network: RoadNetwork, tau: float) -> dict[str, Any]:
         batch = _batch(network, origins, goals)
         made = compress_trips(turns, batch)
         small, at = made.compression.turns, made.compression.to_turns(reward)
-        finder = CorridorSolver(small, tau=tau, threads=1)
+        finder = CorridorSolver(small, tau=tau, accuracy=np.inf, threads=1)
         corridors = finder.corridors(at, made.batch)  # compiles, too
-        keeper = CorridorSolver(small, tau=tau, threads=1, keep_bytes=1 << 31)
+        keeper = CorridorSolver(small, tau=tau, accuracy=np.inf, threads=1, keep_bytes=1 << 31)
         keeper.values(at, made.batch)
         idle = _idle(finder, at, made.batch)  # what a pass takes for the map itself stands apart
         used.append(km)
         for into, solver, one in ((fresh, finder, at), (kept, keeper, _CHANGE * at)):
             into.append(max(_pass_seconds(solver, one, made.batch) - idle, 1e-7) / len(batch.origin))
-        whole = CorridorSolver(turns, tau=tau, threads=1)
+        whole = CorridorSolver(turns, tau=tau, accuracy=np.inf, threads=1)
         plain.append(
             (_pass_seconds(whole, reward, batch) - _idle(whole, reward, batch)) / len(batch.origin) / fresh[-1]
         )

@@ -384,7 +384,7 @@ def _assumptions(size: _Size, found: Calibration, cpus: int, passes: int, *, is_
         "(longer ones cost more than shorter ones save)",
         f"time per trip grows as km^{found.fresh_s.exponent:.2f} (measured from 2 to 10 km), whatever the size of the "
         "map",
-        "an easy reward (spectral radius about 0.6); near 1 a trip takes up to three times as long",
+        "an easy reward (spectral radius about 0.6), no corridor widened; near 1 a trip takes up to three times as long",
         f"corridors on {'the compressed graph' if size.is_compressed else 'the graph as it is'}, as trodden has it for "
         "so many trips and edges",
         f"one LU grows as edges^{found.factor_s.exponent:.2f}, a solve as edges^{found.solve_s.exponent:.2f} on grids",
