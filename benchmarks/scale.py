@@ -5,7 +5,8 @@ corridors from a stated reward, 2 to 7 km apart as the crow flies, anywhere on t
 own; `peak_gb` is the largest resident memory of the one that reads Porto, tiles it, draws the demonstrations, and
 trains on the largest map, from the start of Python to the end of the training.
 
-A pass is one log-likelihood with its gradient over all demonstrations; medians of --repeat passes after a first one.
+A pass is one log-likelihood with its gradient over all demonstrations; medians of --repeat passes after a first one,
+which compresses the graph of turns: `compress_seconds` on the largest map.
 `routes_per_second` is that of a pass over all demonstrations on the largest map. Exponents are slopes of least squares
 on logarithms: `edge_exponent` of a pass over --few demonstrations against edges, `demonstration_exponent` of a pass on
 the largest map against demonstrations, `length_exponent` of a pass per trip against the median length of the trips.
@@ -33,6 +34,7 @@ from trodden.core.threads import worker_threads
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.graphs.tiling import tile_network
 from trodden.irl.capacity import plan_run
+from trodden.irl.compressed_trips import compress_trips
 from trodden.irl.demonstrations import Demonstrations
 from trodden.irl.features import make_features
 from trodden.irl.planner import Planner
@@ -41,6 +43,7 @@ from trodden.irl.training import fit
 
 TASTE = {"travel_time_min": -1.0, "is_left": -0.3, "constant": -1.3}
 KM = (2.0, 7.0)
+_OF_TRAINING = ("peak_gb", "training_peak_gb", "training_seconds", "passes", "coefficients")
 LENGTHS = ((0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
 """Crow distances in km that the cost of a trip is measured over."""
 
@@ -53,6 +56,7 @@ def main() -> None:
     parser.add_argument("--demonstrations", type=int, default=20_000, help="on the largest map")
     parser.add_argument("--few", type=int, default=2_000, help="on every map")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--no-training", action="store_true", help="passes alone: exponents in a third of the time")
     parser.add_argument("--picture", type=Path, default=Path("out/scale.png"))
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -61,33 +65,30 @@ def main() -> None:
         return
     found = [_in_a_process(tiles, arguments) for tiles in sorted(arguments.tiles)]
     largest = found[-1]
-    by_plan = {
-        "memory": largest["planned_gb"] / largest["training_peak_gb"],
-        "pass": largest["planned_pass_seconds"] / largest["by_demonstrations"][-1][1],
-    }
-    out.print(
-        f"trodden plan over measured: memory {by_plan['memory']:.2f} ({largest['planned_gb']:.2f} GB), a pass "
-        f"{by_plan['pass']:.2f} ({largest['planned_pass_seconds']:.1f} s)",
-        markup=False,
-    )
     figures = {
         "edges": largest["edges"],
         "demonstrations": arguments.demonstrations,
-        "peak_gb": largest["peak_gb"],
         "routes_per_second": arguments.demonstrations / largest["by_demonstrations"][-1][1],
         "edge_exponent": _slope([(one["edges"], one["few_seconds"]) for one in found]),
         "demonstration_exponent": _slope(largest["by_demonstrations"]),
         "length_exponent": _slope(largest["by_length"]),
-        "training_peak_gb": largest["training_peak_gb"],
-        "planned_over_measured": by_plan,
-        "training_seconds": largest["training_seconds"],
-        "passes": largest["passes"],
-        "coefficients": largest["coefficients"],
-        "true_coefficients": TASTE,
+        "compress_seconds": largest["compress_seconds"],
         "seconds_by_edges": {one["edges"]: one["few_seconds"] for one in found},
         "seconds_by_demonstrations": dict(largest["by_demonstrations"]),
         "ms_by_km": {f"{km:.2f}": 1000 * seconds for km, seconds in largest["by_length"]},
     }
+    if not arguments.no_training:
+        by_plan = {
+            "memory": largest["planned_gb"] / largest["training_peak_gb"],
+            "pass": largest["planned_pass_seconds"] / largest["by_demonstrations"][-1][1],
+        }
+        out.print(
+            f"trodden plan over measured: memory {by_plan['memory']:.2f} ({largest['planned_gb']:.2f} GB), a pass "
+            f"{by_plan['pass']:.2f} ({largest['planned_pass_seconds']:.1f} s)",
+            markup=False,
+        )
+        figures |= {name: largest[name] for name in _OF_TRAINING}
+        figures |= {"planned_over_measured": by_plan, "true_coefficients": TASTE}
     _plot(found, arguments)
     print(json.dumps(figures))
 
@@ -96,6 +97,7 @@ def _in_a_process(tiles: int, arguments: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, "--one", str(tiles)]
     for name in ("data", "demonstrations", "few", "repeat"):
         command += [f"--{name}", str(getattr(arguments, name))]
+    command += ["--no-training"] if arguments.no_training else []
     command += ["--tiles", *map(str, arguments.tiles)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -124,7 +126,11 @@ def _one_map(tiles: int, arguments: argparse.Namespace) -> dict[str, Any]:
     )
     figures: dict[str, Any] = {"edges": network.graph.num_edges}
     if is_largest:
-        figures |= _train(network, routes)
+        started = time.perf_counter()
+        compress_trips(network.turns, routes.batch("arrival"))
+        figures["compress_seconds"] = time.perf_counter() - started
+        if not arguments.no_training:
+            figures |= _train(network, routes)
         counts = [count // 8, count // 4, count // 2, count]
         figures["by_demonstrations"] = [(n, _pass_seconds(routes.take(np.arange(n)), arguments.repeat)) for n in counts]
         figures["by_length"] = [_by_length(network, km, arguments.repeat) for km in LENGTHS]
@@ -153,7 +159,7 @@ def _simulated(network: RoadNetwork, count: int, km: tuple[float, float]) -> Dem
 def _config() -> Config:
     document = {
         "reward": {"features": list(TASTE)},
-        "planner": {"solver": "corridors"},
+        "planner": {"solver": "corridors", "compress": True},
         "baselines": {"budget": 0},
     }
     return parse_config(document, where="benchmarks/scale.py")
@@ -251,6 +257,10 @@ def _plot(found: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
         axes.loglog(x, y, "o", color="#1f6f8b")
         axes.loglog(x, np.exp(height) * x**slope, "-", color="#c46b3d", label=f"exponent {slope:.2f}")
         axes.set(xlabel=x_name, ylabel=y_name, ylim=(min(y) / 3, max(y) * 3))
+        # The points themselves as ticks: labels of a logarithmic axis run into each other over a decade or less.
+        axes.set_xticks(x, [f"{one:,.0f}" if one > 100 else f"{one:.1f}" for one in x])
+        axes.set_yticks(y, [f"{one:.1f}" for one in y])
+        axes.minorticks_off()
         axes.legend(frameon=False)
         axes.grid(alpha=0.3, which="both")
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,8 @@ def plan(
 
 
 def _constants(path: Path | None, roads: RoadNetwork | None, tau: float) -> Calibration:
-    from ..irl.calibration import calibrate, read_calibration, write_calibration
+    from ..irl.calibration import read_calibration, write_calibration
+    from ..irl.measuring import calibrate
 
     if path is not None and path.exists():
         return read_calibration(path)

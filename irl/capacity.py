@@ -1,6 +1,6 @@
 """What a training run will need: memory, disk and time, before it is started (`trodden plan`).
 
-The model is arithmetic on sizes and on constants measured on this machine (`trodden.irl.calibration`); every formula is
+The model is arithmetic on sizes and on constants measured on this machine (`trodden.irl.measuring`); every formula is
 one line of `_memory`, `_disk` or `_seconds`, and what they take for granted stands in `RunPlan.assumptions`.
 """
 
@@ -16,8 +16,9 @@ from ..core.errors import ConfigurationError
 from ..graphs.corridor_search import Corridors, SearchGraph, Workspace
 from ..graphs.memory import network_bytes
 from ..graphs.road_graph import RoadNetwork
-from .calibration import Calibration, calibrate
+from .calibration import Calibration
 from .corridor_trips import worth_compressing
+from .measuring import calibrate
 from .planner import LARGEST_FACTORISED
 
 VECTORS_PER_TURN = 4
@@ -384,7 +385,7 @@ def _assumptions(size: _Size, found: Calibration, cpus: int, passes: int, *, is_
         "(longer ones cost more than shorter ones save)",
         f"time per trip grows as km^{found.fresh_s.exponent:.2f} (measured from 2 to 10 km), whatever the size of the "
         "map",
-        "an easy reward (spectral radius about 0.6), no corridor widened; near 1 a trip takes up to three times as long",
+        "an easy reward (spectral radius about 0.6), no corridor widened; near 1 a trip takes up to three times that",
         f"corridors on {'the compressed graph' if size.is_compressed else 'the graph as it is'}, as trodden has it for "
         "so many trips and edges",
         f"one LU grows as edges^{found.factor_s.exponent:.2f}, a solve as edges^{found.solve_s.exponent:.2f} on grids",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from ..core.types import Ints
 from ..graphs.compression import Compression, CompressionSteps, compress
 from ..graphs.turns import TurnGraph
 from .trips import TripBatch
@@ -43,6 +46,7 @@ class TripCompressor:
     def __init__(self, turns: TurnGraph, whole: TripBatch | None = None) -> None:
         self._turns, self.whole = turns, whole
         self._last: CompressedTrips | None = None
+        self._goals: Ints = np.zeros(0, np.int32)
 
     def trips(self, trips: TripBatch) -> CompressedTrips:
         """These trips, on a graph compressed for them or for more."""
@@ -57,17 +61,17 @@ class TripCompressor:
         if self._last is None or self._last.original is trips:
             return self._last
         made = self._last.compression
-        edges = trips.destinations.edge
-        # A state that was dropped may be kept for its name as a goal, without the turns that an origin wants.
-        if (made.state_of[edges] < 0).any() or (made.state_of[trips.origin] < 0).any():
+        # What leads to goals alone is there. A state that was dropped may be kept for its name as a goal, without the
+        # turns that an origin wants.
+        if not np.isin(trips.destinations.edge, self._goals).all():
             return None
-        if made.is_dropped[edges].any() or made.is_dropped[trips.origin].any():
+        if (made.state_of[trips.origin] < 0).any() or made.is_dropped[trips.origin].any():
             return None
         self._last = _moved(made, trips)
         return self._last
 
     def _compress(self, trips: TripBatch) -> CompressedTrips:
-        self._last = compress_trips(self._turns, trips)
+        self._last, self._goals = compress_trips(self._turns, trips), trips.destinations.edge
         _log.info("compressed for %d trips: %s", len(trips.origin), self._last.compression.describe())
         return self._last
 

@@ -2,7 +2,8 @@
 
 Where routes leave the inner part of a corridor often, ways further out matter too. With N the expected number of turns
 by which a route crosses from a detour of at most tau - 4 to a larger one, ``1 - exp(V(tau - 4) - V(tau)) <= N``: the
-probability of at least one crossing. So N bounds what the last 4 nats added, and costs one look at the counts.
+probability of at least one crossing. So N bounds what the last 4 nats added, and costs one look at the counts. (In
+corridors of less than 8 nats it is the outer half.)
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from .destinations import Ending
 from .feasibility import factorise_system
 
 _MONITOR_STEP = 4.0
-_PER_STEP = 1.0 / 30.0
-"""What the error falls to over `_MONITOR_STEP` nats, about: exp(-0.85) per nat."""
+DECAY = 0.85
+"""By which the logarithm of the error falls per nat of width, about: 0.92 on easy costs, less near radius 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class CorridorBlock:
     counts: Floats
     """float64[K], expected count of every turn of one route."""
     error: Floats
-    """float64[N]: how far the value is from that of an endless corridor, by N / 30; blind to what lies beyond tau."""
+    """float64[N]: how far the value is from that of an endless corridor, N / 30; blind to what lies beyond tau, and
+    infinite where there is no value."""
     is_by_lu: Bools
     """bool[N]: sweeps did not converge."""
 
@@ -89,7 +91,8 @@ class WidenedBlock:
             share[self.place[mine]] = weight[mine]
             of_trip = np.diff(block.corridors.first_turn[block.corridors.first_state])
             turns.append(block.corridors.turn)
-            counts.append(block.counts * np.repeat(share, of_trip))
+            weights = np.repeat(share, of_trip)
+            counts.append(np.where(weights > 0.0, block.counts, 0.0) * weights)
         return np.concatenate(turns), np.concatenate(counts)
 
     def as_one(self) -> CorridorBlock:
@@ -167,14 +170,16 @@ def solve_corridors(
         value[trip] = values[low + corridors.origin[trip]]
     error = np.full(len(value), np.nan)
     if with_counts:
-        error = _PER_STEP * crossings_of_block(
+        step = np.minimum(_MONITOR_STEP, corridors.width / 2.0)
+        crossings = crossings_of_block(
             corridors.first_state,
             corridors.detour,
             corridors.first_turn,
             corridors.head,
             counts,
-            corridors.width - _MONITOR_STEP,
+            corridors.width - step,
         )
+        error = np.where(np.isfinite(value), crossings * np.exp(-DECAY * step), np.inf)
     return CorridorBlock(corridors, value, values, counts, error, is_by_lu)
 
 

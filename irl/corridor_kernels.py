@@ -17,6 +17,9 @@ _Array = Any
 """A numpy array inside a kernel; shapes stand in the docstrings."""
 
 
+_CALM = 1e-3
+
+
 @kernel
 def weigh(cost: _Array, potential: _Array, first: _Array, head: _Array, out: _Array) -> None:
     """Reduced weights of one trip's turns, float64[K]; ``first`` int64[S+1] counts from the trip's first turn."""
@@ -40,21 +43,24 @@ def solve_values(
     """Gauss-Seidel pull until the estimated error is within the tolerance: (that estimate, sweeps).
 
     ``ends`` float64[G], the reward of ending on each goal, the first states; ``is_fixed`` holds them there. ``z``
-    float64[S] is where to start, and the answer. Errors are relative and count by ``matters`` float64[S]. What is still
-    to go is estimated from the last change and its rate; infinite where the change does not shrink.
+    float64[S] is where to start, and the answer. Errors are relative and count by ``matters`` float64[S], but that no
+    state may change by more than a thousandth: where values diverge far out, they grow for ever. What is still to go is
+    estimated from the last change and its rate; infinite where the change does not shrink.
     """
     before, error = np.inf, np.inf
     num_goals = len(ends)
     for sweep in range(max_sweeps):
-        change = 0.0
+        change, is_calm = 0.0, True
         for s in range(len(z)):
             total = ends[s] if s < num_goals else 0.0
             if not (is_fixed and s < num_goals):
                 for k in range(first[s], first[s + 1]):
                     total += weight[k] * z[head[k]]
-            if not total < np.inf:
+            if not 0.0 < total < np.inf:
                 return np.inf, sweep + 1
-            moved = abs(total - z[s]) * matters[s]
+            moved = abs(total - z[s])
+            is_calm = is_calm and moved <= _CALM * total
+            moved *= matters[s]
             if moved > change * total:  # divided only where it is the largest yet
                 change = moved / total
             z[s] = total
@@ -63,7 +69,7 @@ def solve_values(
         rate = change / before if before < np.inf else 1.0
         error = change * max(rate / (1.0 - rate), 1.0) if rate < 1.0 else np.inf
         # Below rounding the change no longer shrinks.
-        if error <= tolerance or (sweep > 2 and change < 1e-15):
+        if is_calm and (error <= tolerance or (sweep > 2 and change < 1e-15)):
             return max(error, 0.0) if error <= tolerance else change, sweep + 1
         before = change
     return error, max_sweeps

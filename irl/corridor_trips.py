@@ -49,8 +49,8 @@ class CorridorTrips:
         self._turns, self._config, self._edge_id, self._compressor = turns, config, edge_id, compressor
         self._threads = worker_threads(config.threads)
         self._solvers: dict[int, tuple[TurnGraph, CorridorSolver]] = {}
-        self._visited: tuple[TurnGraph, Ids] | None = None
-        self._observed: tuple[TripBatch, Floats] | None = None
+        self._visited: tuple[TripBatch, CorridorSolver, Ids] | None = None
+        self._observed: tuple[TripBatch, Features, Floats] | None = None
         self.error: float | None = None
         """Largest error of a value in the last solve, by the monitor; None before."""
 
@@ -60,39 +60,42 @@ class CorridorTrips:
             trips = self._compressor.trips(batch)
             small = CompressedCosts(trips.compression, costs)
             try:
-                total, counts = self._solve(self._small_solver(trips), trips.compression.turns, small, trips.batch)
+                total, counts = self._solve(self._small_solver(trips), small, trips.batch, batch)
             except InfeasibleRewardError:
                 pass  # the original graph is asked: its edges have names
             else:
                 return total, small.expand(counts)
-        return self._solve(self._solver(self._turns, self._edge_id), self._turns, costs, batch)
+        return self._solve(self._solver(self._turns, self._edge_id), costs, batch, batch)
 
     def linear_log_likelihood(self, features: Features, coefficients: Floats, batch: TripBatch) -> tuple[float, Floats]:
         """Log-likelihood of the reward ``X theta`` and its gradient in theta; costs are made where searches come by."""
         costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
-        if self._observed is None or self._observed[0] is not batch:
-            self._observed = (batch, features.project(batch.observed))
+        if self._observed is None or self._observed[0] is not batch or self._observed[1] is not features:
+            self._observed = (batch, features, features.project(batch.observed))
         total, expected = self.total_value(costs, batch)
-        observed = self._observed[1]
+        observed = self._observed[2]
         return float(observed @ coefficients) - total, observed - costs.project(expected, self._threads)
 
     def values(self, reward: Floats, batch: TripBatch) -> Floats:
         """V at the origin of every pair, float64[P], on a compressed graph where one that serves is at hand."""
         costs = TurnCosts(self._turns, -reward, self._edge_id)
         trips = self._compressor.serving(batch) if self._config.compress else None
-        if trips is None:
-            return self._solver(self._turns, self._edge_id).values(costs, batch)
-        return self._small_solver(trips).values(CompressedCosts(trips.compression, costs), trips.batch)
+        if trips is not None:
+            try:
+                return self._small_solver(trips).values(CompressedCosts(trips.compression, costs), trips.batch)
+            except InfeasibleRewardError:
+                pass  # as in `total_value`
+        return self._solver(self._turns, self._edge_id).values(costs, batch)
 
     def _solve(
-        self, solver: CorridorSolver, turns: TurnGraph, costs: TurnCosts, batch: TripBatch
+        self, solver: CorridorSolver, costs: TurnCosts, batch: TripBatch, original: TripBatch
     ) -> tuple[float, Floats]:
-        if self._visited is not None and self._visited[0] is turns:
-            costs.require_many(
-                self._visited[1], self._threads
-            )  # where the last solve came by, this one does: fewer interrupted searches
+        if self._visited is not None and self._visited[0] is original and self._visited[1] is solver:
+            # Where the last solve came by, this one does: fewer interrupted searches.
+            costs.prepare(self._visited[2], self._threads)
         result = solver.total_value(costs, batch)
-        self._visited, self.error = (turns, np.flatnonzero(costs.is_known)), solver.report.error_estimate
+        self._visited = (original, solver, np.flatnonzero(costs.is_known))
+        self.error = solver.report.error_estimate
         return result
 
     def _compresses(self, batch: TripBatch) -> bool:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.errors import NotConvergedError
+from ..core.errors import NotConvergedError, UnreachableError
 from ..core.types import Floats, Ids, Ints
 from ..graphs.corridor_search import Corridors
 from ..graphs.turns import TurnGraph
-from .corridor_blocks import CorridorBlock, WidenedBlock, solve_corridors
+from .corridor_blocks import DECAY, CorridorBlock, WidenedBlock, solve_corridors
 from .corridor_finder import BLOCK, CorridorFinder
 from .corridor_kernels import draw_block, least_margin
 from .destinations import Ending
@@ -26,8 +26,6 @@ from .turn_costs import TurnCosts
 
 _SAFE_MARGIN = 17.0
 """Nats by which what lies outside a kept corridor has to be dearer than its best route: exp(-17) is 4e-8."""
-_DECAY = 0.85
-"""By which the logarithm of the error falls per nat of width, about: 0.92 on easy costs, less near radius 1."""
 _WIDEST = 2.0
 """Times tau. Where the full model does not exist, no width is enough."""
 
@@ -246,10 +244,11 @@ class CorridorSolver:
 
     def _solve_block(self, cost: TurnCosts, batch: TripBatch, begin: int, ratio: dict[int, float]) -> _Solved:
         trips = _pairs(batch, begin, min(begin + BLOCK, len(batch.origin)))
-        kept, solved = self._kept.get(begin), None
+        kept, solved = self._kept.get(begin) if cost.is_known.all() else None, None
         if kept is not None and _is_usable(kept, cost.value, ratio[id(kept.found_cost)], self._refresh_every):
             block = self._solved(cost, kept.corridors, -kept.values, batch.destinations.ending)
-            if (block.error <= self._accuracy / 3.0).all():  # else it was wide enough for the earlier reward alone
+            # Else it was wide enough for the earlier reward alone, or has no value under this one.
+            if ((block.error <= self._accuracy / 3.0) & np.isfinite(block.value)).all():
                 solved = WidenedBlock.of(block)
         was_kept = solved is not None
         if solved is None:
@@ -280,8 +279,11 @@ class CorridorSolver:
             if not is_open.any():
                 return result
             rows, error = rows[is_open], error[is_open]
-            width[rows] = np.minimum(width[rows] + np.log(error / goal) / _DECAY + 1.0, widest)
-            found = self._found(cost, trips, width[rows], rows)
+            width[rows] = np.minimum(width[rows] + np.log(error / goal) / DECAY + 1.0, widest)
+            try:
+                found = self._found(cost, trips, width[rows], rows)
+            except UnreachableError:  # more states than a search may settle
+                return result
             block = self._solved(cost, found, found.cost_to_go, ending)
             # A wider corridor may reach where values diverge. The narrower one is a model that has them.
             has_value = ~np.isnan(block.value)

@@ -129,13 +129,27 @@ class Features:
 
     def rows(self, turns: Rows) -> Floats:
         """float64[n, F]: X at some turns."""
-        entered = self.to_edge[turns]
-        result = np.empty((len(entered), len(self)))
-        for number, column in enumerate(self.columns):
-            result[:, number] = column.on_edges(entered, len(entered))
-            if column.of_turn:
-                result[:, number] *= column.on_turns(turns, len(entered))
+        result = np.empty((len(self.to_edge[turns]), len(self)))
+        for number, column in enumerate(self._at(turns)):
+            result[:, number] = column
         return result
+
+    def reward_at(self, turns: Rows, coefficients: Floats) -> Floats:
+        """float64[n]: `reward` at some turns."""
+        total = np.zeros(len(self.to_edge[turns]))
+        for coefficient, column in zip(coefficients, self._at(turns), strict=True):
+            total += coefficient * column
+        return total
+
+    def project_at(self, turns: Rows, weights: Floats) -> Floats:
+        """float64[F]: `project` of weights float64[n] at some turns."""
+        return np.array([(weights * column).sum() for column in self._at(turns)])  # no BLAS, as in `project`
+
+    def _at(self, turns: Rows) -> Iterator[Floats]:
+        entered = self.to_edge[turns]
+        for column in self.columns:
+            own = column.on_edges(entered, len(entered))
+            yield own * column.on_turns(turns, len(entered)) if column.of_turn else own
 
     @cached_property
     def value(self) -> Floats:

@@ -120,7 +120,7 @@ class Planner:
 
         costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
         if self._visited is not None:
-            costs.require(self._visited)  # where the last solve came by, this one does: fewer interrupted searches
+            costs.prepare(self._visited, 1)  # where the last solve came by, this one does: fewer interrupted searches
         value, slope = self.corridor_horizon.log_likelihood(costs, batch)
         self._visited = np.flatnonzero(costs.is_known)
         return value, costs.project(slope)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ..core.compiled import kernel
+from ..core.errors import NonPositiveCostError
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.compression import Compression
 from ..graphs.search_kernels import TURN_BLOCK_BITS
@@ -20,7 +22,7 @@ _Array = Any
 """A numpy array inside a kernel; shapes stand in the docstrings."""
 _BLOCK = 1 << TURN_BLOCK_BITS
 _CHUNK = 64
-"""Blocks that a thread takes at a time; fixed, so that sums do not depend on the number of threads."""
+"""Blocks that a thread takes at a time; fixed, so that sums depend neither on the threads nor on what is known."""
 
 
 class TurnCosts:
@@ -51,10 +53,16 @@ class TurnCosts:
             self.value[at] = self._costs_of(at)
             self.is_known[block] = True
 
-    def require_many(self, blocks: Ids, threads: int) -> None:
-        """`require` by several threads."""
+    def prepare(self, blocks: Ids, threads: int) -> None:
+        """Make costs known by several threads before anyone asks; what costs nothing or less is left to who does."""
+
+        def task(some: Ids) -> None:
+            for block in some:
+                with suppress(NonPositiveCostError):
+                    self.require(np.array([block]))
+
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(self.require, _chunks(blocks)):
+            for _ in pool.map(task, _chunks(blocks)):
                 pass
 
     def at(self, turns: Ints) -> Floats:
@@ -85,7 +93,7 @@ class LinearCosts(TurnCosts):
         self._features, self._coefficients = features, coefficients
 
     def _costs_of(self, at: slice) -> Floats:
-        cost = -(self._features.rows(at) @ self._coefficients)
+        cost = -self._features.reward_at(at, self._coefficients)
         return check_some_costs(self._turns, at, cost, self._edge_id)
 
     def project(self, weights: Floats, threads: int = 1) -> Floats:
@@ -93,14 +101,14 @@ class LinearCosts(TurnCosts):
 
         def task(blocks: Ids) -> Floats:
             total = np.zeros(len(self._features))
-            for block in blocks.tolist():
+            for block in blocks[self.is_known[blocks]].tolist():
                 at = self._span(block)
                 if weights[at].any():
-                    total += weights[at] @ self._features.rows(at)
+                    total += self._features.project_at(at, weights[at])
             return total
 
         with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(task, _chunks(np.flatnonzero(self.is_known))))
+            parts = list(pool.map(task, _chunks(np.arange(len(self.is_known)))))
         return np.asarray(sum(parts, np.zeros(len(self._features))))
 
 

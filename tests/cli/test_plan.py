@@ -13,7 +13,8 @@ from plan_constants import FOUND
 from trodden.cli.main import app
 from trodden.cli.plan import _bytes, _duration
 from trodden.graphs.store import save_network
-from trodden.irl.calibration import generated_network, write_calibration
+from trodden.irl.calibration import write_calibration
+from trodden.irl.measuring import generated_network
 from typer.testing import CliRunner, Result
 
 
@@ -86,7 +87,7 @@ def test_constants_are_measured_once_and_then_read(folder, monkeypatch):
         measured.append(tau)
         return dataclasses.replace(FOUND, tau=tau)
 
-    monkeypatch.setattr("trodden.irl.calibration.calibrate", stand_in)
+    monkeypatch.setattr("trodden.irl.measuring.calibrate", stand_in)
     for _ in range(2):
         assert run(folder, "plan --edges 5000 --tau 20 --constants mine.json").exit_code == 0
     assert measured == [20.0]

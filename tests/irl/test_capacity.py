@@ -14,17 +14,12 @@ from trodden.graphs.compression import compress
 from trodden.graphs.corridor_search import Corridors, SearchGraph, Workspace, make_search_graph
 from trodden.graphs.memory import network_bytes
 from trodden.graphs.store import save_network
-from trodden.irl import calibration as constants
-from trodden.irl.calibration import (
-    Curve,
-    calibrate,
-    generated_network,
-    read_calibration,
-    write_calibration,
-)
+from trodden.irl import measuring as constants
+from trodden.irl.calibration import Curve, read_calibration, write_calibration
 from trodden.irl.capacity import plan_run
 from trodden.irl.corridors import CorridorSolver
 from trodden.irl.factorization import Factorization
+from trodden.irl.measuring import calibrate, generated_network
 from trodden.irl.planner import LARGEST_FACTORISED
 
 CPUS = os.cpu_count() or 1

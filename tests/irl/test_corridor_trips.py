@@ -173,9 +173,37 @@ def test_parts_share_what_was_compressed_for_the_whole(caplog):
     assert caplog.text.count("compressed for") == 1
     other = naive.as_demonstrations(network, [naive.random_walk(network.turns, np.random.default_rng(9), 5)])
     ends = other.batch("arrival")
-    state_of = compressor.trips(whole).compression.state_of
-    is_served = (state_of[[int(ends.origin[0]), int(ends.destinations.edge[0])]] >= 0).all()
-    assert (compressor.serving(ends) is not None) == is_served
+    made = compressor.trips(whole).compression
+    is_goal = np.isin(ends.destinations.edge, whole.destinations.edge).all()
+    assert (compressor.serving(ends) is not None) == (is_goal and bool(made.state_of[ends.origin[0]] >= 0))
+    aside = dataclasses.replace(whole, origin=np.resize(whole.destinations.edge, len(whole.origin)))
+    assert compressor.serving(aside) is not None, "goals are states with all their ways out"
+
+
+def test_what_is_known_beyond_what_is_needed_changes_no_bit():
+    """As after a resume, when nothing was visited before."""
+    network = make_grid(180, 180)
+    features = make_features(network, ("length_km", "constant"))
+    weights = np.zeros(network.turns.num_turns)
+    weights[50_000:300_000] = np.random.default_rng(0).random(250_000)
+    slopes = []
+    for blocks in (np.arange(12, 75), np.arange(len(weights) // 4096 + 1)):
+        costs = LinearCosts(network.turns, features, np.array([-1.0, -1.0]))
+        costs.prepare(blocks, 2)
+        assert costs.is_known.sum() == len(blocks)
+        slopes += [costs.project(weights, threads).tobytes() for threads in (1, 2)]
+    assert len(set(slopes)) == 1
+    np.testing.assert_allclose(np.frombuffer(slopes[0]), features.project(weights), rtol=1e-9)
+
+
+def test_preparing_leaves_refusals_to_who_needs_the_cost():
+    network = make_grid(40, 40)
+    features = make_features(network, ("constant", "length_km"))
+    costs = LinearCosts(network.turns, features, np.array([1.0, 0.0]))
+    costs.prepare(np.arange(len(costs.is_known)), 2)
+    assert not costs.is_known.any()
+    with pytest.raises(NonPositiveCostError):
+        costs.require(np.array([1]))
 
 
 @pytest.mark.parametrize("solver", ["factorization", "corridors"])

@@ -147,6 +147,52 @@ def test_a_trip_keeps_its_narrow_corridor_where_a_wider_one_has_no_value():
     assert solver.values(reward, batch)[0] == pytest.approx(-2.0, abs=1e-12)
 
 
+def test_a_trip_keeps_its_narrow_corridor_where_a_wider_search_would_settle_too_much():
+    network, reward, _, batch = make_case("arrival", scale=2.0, routes=20, size=16)
+    free = CorridorSolver(network.turns, tau=6.0, accuracy=np.inf)
+    want = free.values(reward, batch)
+    most = max(len(free.corridors(reward, batch).states(trip)) for trip in range(len(batch.origin)))
+    for max_settled in range(most, 4 * most, 10):
+        capped = CorridorSolver(network.turns, tau=6.0, accuracy=np.inf, max_settled=max_settled)
+        try:
+            capped.values(reward, batch)
+        except UnreachableError:
+            continue
+        solver = CorridorSolver(network.turns, tau=6.0, max_settled=max_settled)
+        np.testing.assert_allclose(solver.values(reward, batch), want, atol=0.1)
+        assert solver.report.error_estimate > 1e-6
+        return
+    pytest.fail("no cap let the narrow searches through")
+
+
+@pytest.mark.parametrize("accuracy", [1e-6, np.inf])
+def test_a_kept_corridor_without_a_value_is_refused(accuracy):
+    """Costs fall by a tenth: the rule still keeps the corridors, and the spectral radius passes 1."""
+    network = make_grid(7, 7)
+    turns = network.turns
+    reward = np.full(turns.num_turns, -1.0)
+    radius = Factorization(turns, reward - 1.0).spectral_radius(tolerance=1e-9)[0] * np.e
+    reward = np.full(turns.num_turns, -1.0 - np.log(radius / 0.97))
+    routes = simulate(network, 30, taste={"constant": -2.0}, seed=1, num_destinations=6)
+    batch = routes.batch("arrival")
+    keeper = CorridorSolver(network.turns, tau=40.0, accuracy=accuracy, keep_bytes=1 << 30)
+    keeper.values(reward, batch)
+    assert keeper.report.kept_bytes > 0
+    with pytest.raises(InfeasibleRewardError):
+        keeper.values(reward * 0.85, batch)
+
+
+def test_the_monitor_sees_narrow_corridors_too():
+    network, reward, _, batch = make_case("arrival", scale=2.5)
+    for tau in (0.5, 3.0):
+        solver = CorridorSolver(network.turns, tau=tau, accuracy=np.inf)
+        values = solver.values(reward, batch)
+        assert solver.report.error_estimate > 0.0
+        widened = CorridorSolver(network.turns, tau=tau).values(reward, batch)
+        assert (widened >= values - 1e-9).all()
+        assert (widened > values + 1e-9).any()
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_kept_corridors_need_no_search_and_stay_near(ending):
     network, reward, _, batch = make_case(ending, scale=2.5)
