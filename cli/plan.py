@@ -50,7 +50,7 @@ def plan(
 ) -> None:
     """Say what a run will need: memory, disk and time.
 
-    From constants measured on this machine, in some 15 seconds. Trains nothing.
+    From constants measured on this machine, in some 20 seconds. Trains nothing.
     """
     from ..core.files import write_file
     from ..graphs.reading import read_roads

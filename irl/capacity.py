@@ -264,12 +264,17 @@ def _size(
         edges, turns = edges or counted.num_edges, round(scale * network.turns.num_turns)
         held, shapes = scale * counted.loaded, scale * counted.shapes
     machines = math.ceil(workers / (os.cpu_count() or 1))
-    in_corridor = found.states(km) if states is None else states
     is_compressed = worth_compressing(edges, demonstrations)
+    in_corridor = _measured_states(found, km, is_compressed=is_compressed) if states is None else states
     return _Size(
         edges, turns, demonstrations, workers, machines, km, features, keep_bytes, in_corridor, held, shapes,
         is_compressed,
     )  # fmt: skip
+
+
+def _measured_states(found: Calibration, km: float, *, is_compressed: bool) -> float:
+    """Of a corridor; on the graph as it is as many more as that has."""
+    return found.states(km) / (1.0 if is_compressed else found.small_states)
 
 
 def _memory(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[Item, ...]:
@@ -324,7 +329,8 @@ def _memory(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[I
 
 def _kept_bytes(size: _Size, found: Calibration) -> float:
     """Of one corridor with its values."""
-    return Corridors.bytes_for(1, round(size.states), round(size.states * found.turns_per_state)) + 8 * size.states
+    per_state = found.turns_per_state * (1.0 if size.is_compressed else found.small_states)
+    return Corridors.bytes_for(1, round(size.states), round(size.states * per_state)) + 8 * size.states
 
 
 def _disk(size: _Size, found: Calibration) -> tuple[Item, ...]:
@@ -349,7 +355,7 @@ def _seconds(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[
     if uses_corridors:
         share = min(1.0, size.keep_bytes * size.machines / (size.demonstrations * _kept_bytes(size, found)))
         share *= 1.0 - 1.0 / _REFRESH_EVERY
-        wider = size.states / found.states(size.km)
+        wider = size.states / _measured_states(found, size.km, is_compressed=size.is_compressed)
         each = wider * ((1.0 - share) * found.fresh_s(size.km) + share * found.kept_s(size.km))
         each *= 1.0 if size.is_compressed else found.plain
         parallel = size.demonstrations * each
