@@ -20,6 +20,10 @@ solve takes up to six times as long, on whichever of the graphs it happens.
 
 from __future__ import annotations
 
+if __name__ != "__main__":
+    # Scripts beside this one find it in place of the package of that name, which JAX looks for and can do without.
+    raise ImportError("benchmarks/compression.py is a command, not the package compression")
+
 import argparse
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""What this machine takes for the parts of a training run, measured in some 15 s: the constants of `plan_run`."""
+"""What this machine takes for the parts of a training run, measured in some 20 s: the constants of `plan_run`."""
 
 from __future__ import annotations
 
