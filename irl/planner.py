@@ -49,7 +49,7 @@ _LARGEST_REWARD = 600.0
 class Planner:
     """Soft values and expected counts under any reward on one turn graph, each certified or a typed error.
 
-    ``solver="factorization"``: one sparse LU, exact, fastest. ``"sweeps"``: value iteration in JAX, in log space.
+    ``solver="factorization"``: one sparse LU, exact, fastest. ``"sweeps"``: value iteration in JAX.
     ``"auto"``: the LU first; sweeps where exponentials underflow float64, and under *arrival* where the LU refuses,
     since that ending needs less than the LU does (M without the destination's row). ``"corridors"``: each trip in its
     own neighbourhood; a model of its own, which ``"auto"`` takes from 300,000 edges on.
@@ -234,7 +234,7 @@ class Planner:
             else:
                 self._note("factorization", _ONE_LU)
                 return result
-        self._note("sweeps", "value iteration in log space")
+        self._note("sweeps", "value iteration, on reduced costs where all are positive, else in log space")
         try:
             return self._sweeps.total_value(reward, batch, start=self._start(reward))
         except NotConvergedError as error:
