@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 PACKAGES := core graphs irl routing distributed cli
 OUT ?= out/demo
+# More than four take more memory than time: each has a JAX, a numba and sometimes a Ray of its own.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 BENCHMARKS := $(sort $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))))
 
 .DEFAULT_GOAL := help
@@ -91,8 +93,8 @@ bench: $(STAMP)  ## [BENCH=name]: run the benchmarks, or one of them
 # ------------------------------------------------------------------------------------------------ checking it
 
 .PHONY: test
-test: $(STAMP)  ## the tests, without the slow ones
-	$(BIN)/python -m pytest tests
+test: $(STAMP)  ## the tests, without the slow ones, a file at a time on each core
+	$(BIN)/python -m pytest tests $(PARALLEL)
 
 .PHONY: test-slow
 test-slow: $(STAMP)  ## the slow tests: the demo, kills, fuzzing, large maps

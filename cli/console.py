@@ -35,6 +35,8 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
 _WIDTH = 80
+_BORDER_ERROR = 1e-6
+"""Visits per route: a corridor's own error is about as large."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -186,17 +188,41 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
     if model.coefficients:
         say(coefficient_table(model.coefficients, stated=stated))
     for region in model.regions if not model.coefficients else ():
-        say(f"\nregion {region.region}: {region.num_edges} edges, {region.num_routes} {word} inside")
+        say(f"\nregion {region.region}: {region.num_edges} edges, {region.num_routes} {word}")
         if region.note:
             say(region.note)
         say(coefficient_table(region.coefficients, stated=stated, notes=not region.note))
-    if len(model.regions) > 1:
-        say(f"\n{summary['num_crossing']} of {summary['num_routes']} {word} cross a border and taught no region")
-        if summary["raised_turns"]:
-            say(f"{summary['raised_turns']} turns of the merged model were raised to the minimum cost")
+    if model.regions:
+        _describe_regions(summary, word)
     if "solver" in summary:
         _describe_fit(model)
         _describe_optimum(summary)
+
+
+def _describe_regions(summary: dict[str, Any], word: str) -> None:
+    how = "kept whole" if summary["crossing"] == "exact" else "cut there"
+    say(f"\n{summary['num_crossing']} of {summary['num_routes']} {word} cross a border between regions: {how}")
+    losses = summary["held_out_loss_by_penalty"]
+    if losses:
+        say("negative log-likelihood per held-out route by penalty (inf: one reward, 0: independent experts)")
+        say(text_table(list(losses), [["-" if loss is None else f"{loss:.4f}" for loss in losses.values()]]))
+    say(f"penalty {summary['penalty']}{', chosen on those' if losses else ''}")
+    say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route or piece")
+    if not summary["is_converged"]:
+        warn(f"warning: stopped {summary['decrement']:.1e} nats before the optimum; raise [training] max_iterations")
+    if summary["border_error"] > _BORDER_ERROR:
+        warn(
+            f"warning: up to {summary['border_error']:.1e} visits per route reach the end of a shard's map; raise "
+            "[regions] halo_km"
+        )
+    if summary["raised_turns"]:
+        say(f"{summary['raised_turns']} turns of the merged model were raised to the minimum cost")
+    workers = summary["workers"]
+    died = f", {workers['num_deaths']} died and were replaced" if workers["num_deaths"] else ""
+    say(
+        f"{summary['regional_evaluations']} evaluations, {summary['seconds']:.1f} s; {workers['num_workers']} workers "
+        f"waited {workers['share_waiting']:.0%} of their time{died}"
+    )
 
 
 def _describe_fit(model: LearnedModel) -> None:

@@ -69,11 +69,13 @@ def demo(
     say("\n4  On the held-out trips:")
     say(result.table())
 
-    regional = train_regions_into(output / "model_regions", roads, training, config, num_regions=4)
+    four_regions = parse_config({**config.model_dump(), "regions": {"count": 4}}, where="demo")
+    regional = train_regions_into(output / "model_regions", roads, training, four_regions, address="local")
     other = evaluate(regional, held_out)
     one, four = result.models["learned"], other.models["learned"]
-    say("\n5  Four regions on Ray, an expert each, merged into one model:")
-    say(f"   {regional.summary['num_crossing']} of {len(training)} trips cross a border and taught no region")
+    say("\n5  Four regions on Ray, each with a reward of its own, merged into one model:")
+    say(f"   {regional.summary['num_crossing']} of {len(training)} trips cross a border, and teach on both sides")
+    say(f"   penalty on differences between regions, chosen on a part of the trips: {regional.summary['penalty']}")
     say(f"   exact match {_exact(four)}, with one region {_exact(one)}")
 
     row = choose_trip(model, held_out)

@@ -273,33 +273,34 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint of an interrupted run")] = False,
     ray: Annotated[str, typer.Option(metavar="ADDRESS", help="train on Ray: local, auto, or a cluster's address")] = "",
     regions: Annotated[
-        int, typer.Option(min=1, metavar="N", help="regions with a reward of their own (with --ray)")
-    ] = 1,
+        int | None, typer.Option(min=1, metavar="N", help="regions with a reward of their own; default [regions] count")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPUs that the regions share (with --ray); default all")
+        int | None, typer.Option(min=1, metavar="N", help="Ray workers, a CPU each (with --ray); default all")
     ] = None,
 ) -> None:
     """Learn a reward from routes.
 
     Interrupted (Ctrl-C, SIGTERM), it leaves MODEL.checkpoint, from which --resume goes on.
     """
-    from ..core.config import Config, read_config
+    from ..core.config import Config, parse_config, read_config
     from ..graphs.reading import read_roads
     from ..irl.demonstrations import read_demonstrations
 
     settings = read_config(config) if config else Config()
-    if not ray and (regions > 1 or workers is not None):
-        raise ConfigurationError(where="train", problem="--regions and --workers need --ray (say --ray local)")
-    if ray and resume:
-        raise ConfigurationError(where="train", problem="--resume is for a run without --ray; regions start again")
+    if regions is not None:
+        document = settings.model_dump(mode="json")
+        settings = parse_config({**document, "regions": {**document["regions"], "count": regions}}, where="--regions")
+    if not ray and workers is not None:
+        raise ConfigurationError(where="train", problem="--workers needs --ray (say --ray local)")
     require_free(output, "model")
     roads = read_roads(network)
     demonstrations = read_demonstrations(routes, roads, strict=strict)
-    if ray:
+    if ray or settings.regions.count > 1:
         from .regional_run import train_regions_into
 
         model = train_regions_into(
-            output, roads, demonstrations, settings, num_regions=regions, num_workers=workers, address=ray
+            output, roads, demonstrations, settings, num_workers=workers, address=ray, resume=resume
         )
     else:
         from .training_run import train_into

@@ -1,16 +1,20 @@
-"""Training per region on Ray, with a progress bar."""
+"""Training of a reward per region, in this process or on Ray, with a progress bar and a clean way to be interrupted."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from ..core.config import Config
+from ..core.errors import InterruptedRunError
+from ..core.locks import locked
 from ..distributed.coordinator import fit_regions
+from ..distributed.objective import RegionalProgress
 from ..graphs.road_graph import RoadNetwork
 from ..irl.checkpoints import save_model
 from ..irl.demonstrations import Demonstrations
 from ..irl.model import LearnedModel
-from .console import progress_bar
+from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar
 
 
 def train_regions_into(
@@ -19,20 +23,48 @@ def train_regions_into(
     demonstrations: Demonstrations,
     config: Config,
     *,
-    num_regions: int,
     num_workers: int | None = None,
-    address: str = "local",
+    address: str = "",
+    resume: bool = False,
 ) -> LearnedModel:
-    """`fit_regions` with a bar, and the merged model saved."""
-    with progress_bar(f"training {num_regions} regions on Ray", num_regions) as update:
-        model = fit_regions(
-            network,
-            demonstrations,
-            config,
-            num_regions=num_regions,
-            num_workers=num_workers,
-            address=address,
-            progress=lambda done, total: update(done, ""),
-        )
-    save_model(model, output)
+    """`fit_regions` with a bar, and the merged model saved; shards and checkpoint stand beside it until then.
+
+    Raises
+    ------
+    InterruptedRunError
+        SIGINT or SIGTERM; the checkpoint is written and the message names the way to go on. What an earlier run left
+        at ``output`` is untouched.
+    FolderInUseError
+        Another training writes to ``output``.
+    """
+    folder = output.with_name(f"{output.name}.run")
+    with locked(output):
+        try:
+            with progress_bar(f"training {config.regions.count} regions", None) as update:
+                model = fit_regions(
+                    network,
+                    demonstrations,
+                    config,
+                    num_workers=num_workers,
+                    address=address,
+                    folder=folder,
+                    resume=resume,
+                    progress=lambda step: update(0, _shown(step)),
+                )
+            save_model(model, output)
+        except (KeyboardInterrupt, Terminated) as stop:
+            is_interrupt = isinstance(stop, KeyboardInterrupt)
+            notes = getattr(stop, "__notes__", None) or ["nothing was finished, so there is nothing to resume"]
+            raise InterruptedRunError(
+                signal_name="SIGINT" if is_interrupt else "SIGTERM",
+                saved=notes[0],
+                exit_code=INTERRUPTED if is_interrupt else TERMINATED,
+            ) from None
+        shutil.rmtree(folder, ignore_errors=True)
     return model
+
+
+def _shown(step: RegionalProgress) -> str:
+    where = f"{step.stage}, evaluation {step.num_evaluations}, block {step.blocks_done} of {step.num_blocks}"
+    loss = "" if step.loss_per_route != step.loss_per_route else f" loss {step.loss_per_route:.4f}"
+    return f"{where}{loss} {step.routes_per_second:,.0f}/s waiting {step.share_waiting:.0%}"

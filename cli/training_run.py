@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import InterruptedRunError, StoredFolderError
+from ..core.locks import locked
 from ..graphs.road_graph import RoadNetwork
 from ..irl.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_model
 from ..irl.demonstrations import Demonstrations
@@ -34,11 +35,13 @@ def train_into(
         at ``output`` is untouched.
     StoredFolderError
         With ``resume``, there is no checkpoint, or one of another run.
+    FolderInUseError
+        Another training writes to ``output``.
     """
     path = checkpoint_path(output)
     keeper = _Keeper(path, config.training.checkpoint_every, _start(path, network, config) if resume else None)
     try:
-        with progress_bar("training", config.training.max_iterations) as update:
+        with locked(output), progress_bar("training", config.training.max_iterations) as update:
             model = fit(network, demonstrations, config, progress=keeper.watch(update), resume=keeper.latest)
         save_model(model, output)
     except (KeyboardInterrupt, Terminated) as stop:

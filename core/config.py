@@ -149,6 +149,28 @@ class BaselineConfig(_Section):
     """At most so many training routes score a candidate."""
 
 
+class RegionsConfig(_Section):
+    """``[regions]``: a reward that differs from region to region of the map."""
+
+    count: int = Field(default=1, gt=0)
+    """Regions; 1 is one reward everywhere."""
+    penalty: Annotated[float, Field(ge=0)] | Literal["infinity", "auto"] = "auto"
+    """How strongly regions are drawn towards their mean: 1 / variance of their deviations, in scaled coefficients
+    (where 1 is a nat per typical turn). 0: independent experts; infinity: one shared reward; ``auto``: chosen on
+    routes that are held out for it, then trained on all."""
+    crossing: Literal["exact", "cut"] = "exact"
+    """Routes that cross a border: whole, in corridors that reach into the other regions, or cut into a piece per
+    region (a conditional likelihood, which says nothing about the choice of the crossing)."""
+    halo_km: float = Field(default=2.0, ge=0)
+    """With ``exact``: how far around its routes a shard's map reaches."""
+    method: Literal["bisection", "metis"] = "bisection"
+    """How the map is cut; METIS cuts fewer turns, and needs the package ``pymetis`` but no coordinates."""
+    balance: float = Field(default=0.5, ge=0, le=1)
+    """Share of the demonstrations in what regions have equal amounts of; the rest is the edges'."""
+    validation_share: float = Field(default=0.2, gt=0, lt=1)
+    """With ``penalty = "auto"``: the share of the routes that it is chosen on."""
+
+
 class Config(_Section):
     """A whole training configuration; every field has a default.
 
@@ -160,6 +182,7 @@ class Config(_Section):
     planner: PlannerConfig = PlannerConfig()
     training: TrainingConfig = TrainingConfig()
     baselines: BaselineConfig = BaselineConfig()
+    regions: RegionsConfig = RegionsConfig()
 
     @model_validator(mode="after")
     def _agrees(self) -> Config:
@@ -169,7 +192,24 @@ class Config(_Section):
                 f"[training] method = {self.training.method!r} needs second derivatives, which horizon infinity has "
                 "by the factorisation alone; choose 'auto', 'l-bfgs' or 'adam'"
             )
+        if self.regions.count > 1:
+            self._require_regional()
         return self
+
+    def _require_regional(self) -> None:
+        """`ValueError` for what a reward of several regions cannot be trained with."""
+        planner, crossing = self.planner, self.regions.crossing
+        if planner.horizon == 0:
+            raise ValueError("[regions] needs a likelihood, which horizon 0 does not have; choose 1 or more")
+        if crossing == "cut" and planner.horizon != "infinity":
+            raise ValueError("[regions] crossing = 'cut' is for horizon infinity; with a finite one routes stay whole")
+        if crossing == "exact" and planner.solver not in ("auto", "corridors"):
+            raise ValueError(
+                f"[regions] crossing = 'exact' works in corridors, not by solver = {planner.solver!r}; leave it out, "
+                "or take crossing = 'cut'"
+            )
+        if self.training.method != "auto":
+            raise ValueError("[training] method is for one reward everywhere; with [regions] leave it out")
 
     def to_toml(self) -> str:
         """The configuration as TOML, every field spelled out."""

@@ -261,6 +261,22 @@ class ResourceError(TroddenError, RuntimeError):
         super().__init__(f"asked for {asked}, but there is {available}; {remedy}")
 
 
+class PartitionError(TroddenError, RuntimeError):
+    """A partitioner returned regions that nobody asked for."""
+
+    def __init__(self, *, method: str, problem: str, remedy: str):
+        self.method, self.problem, self.remedy = method, problem, remedy
+        super().__init__(f"{method} {problem}; {remedy}")
+
+
+class FolderInUseError(TroddenError, RuntimeError):
+    """Another run works in a folder, so that this one would spoil what it writes."""
+
+    def __init__(self, *, path: str | Path, holder: str):
+        self.path, self.holder = path, holder
+        super().__init__(f"{path} is in use by {holder}; wait for it to end, stop it, or choose another output")
+
+
 class InterruptedRunError(TroddenError, RuntimeError):
     """A signal stopped a run; what was reached is saved."""
 

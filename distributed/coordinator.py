@@ -1,27 +1,43 @@
-"""Train one expert per region on Ray, and merge them into one model that serves across regions."""
+"""Learn a reward per region, and merge them into one model that serves across regions."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.config import Config
-from ..core.errors import NoDemonstrationsError
-from ..core.types import Floats, Ints
-from ..graphs.partition import Partition, bisect
+from ..core.config import Config, parse_config
+from ..core.errors import ConfigurationError, StoredFolderError
+from ..core.types import Floats
+from ..graphs.partition import Partition, bisect, bisect_by_metis, edge_load
 from ..graphs.road_graph import RoadNetwork
-from ..irl.baselines import tune_baselines
+from ..irl.baselines import plain_costs, tune_baselines
+from ..irl.checkpoints import Checkpoint, load_checkpoint
 from ..irl.demonstrations import Demonstrations, require_network
 from ..irl.feature_columns import Features
 from ..irl.features import make_features
-from ..irl.model import Coefficient, LearnedModel, RegionSummary, entry_costs
-from .actors import Outcome
+from ..irl.model import LearnedModel
+from ..irl.regional_fit import RegionalOptimum, fit_regions_from, starting_row
 from .cluster import LOCAL, ray_session
-from .dispatch import learn_shards
-from .regions import Shard, make_shards
+from .dispatch import Evaluator, InProcess, RayWorkers, Timing
+from .merging import merged_costs, region_summaries, shared_coefficients
+from .objective import Part, RegionalObjective, RegionalProgress, regional_names
+from .regions import Shards, write_shards
+
+_log = logging.getLogger(__name__)
+PENALTIES = (1e4, 1e3, 1e2, 10.0, 0.0)
+"""What ``penalty = "auto"`` tries beside infinity, each from where the one before it ended."""
+IN_PROCESS = ""
+"""The address that stands for no Ray at all."""
 
 
 def fit_regions(
@@ -29,147 +45,290 @@ def fit_regions(
     demonstrations: Demonstrations,
     config: Config | None = None,
     *,
-    num_regions: int = 4,
+    num_regions: int | None = None,
     num_workers: int | None = None,
     address: str = LOCAL,
-    progress: Callable[[int, int], None] | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    progress: Callable[[RegionalProgress], None] | None = None,
 ) -> LearnedModel:
-    """Learn an independent linear reward per region (the paper's experts), one Ray actor each, and merge them.
+    """Learn a linear reward per region, drawn together as ``[regions] penalty`` says, on Ray or in this process.
 
-    A trip teaches the region that it lies in; trips that cross a border teach none, and are counted. An edge is priced
-    by its own region's expert, so the merged model has one cost per turn everywhere and routes cross borders freely. A
-    region without trips is priced by the mean of the others, weighted by their trips, and says so.
+    Every route teaches the regions that it passes (``crossing = "exact"``), or is cut at borders. An edge is priced by
+    its own region, so the merged model has one cost per turn everywhere and routes cross borders freely.
 
     Parameters
     ----------
+    num_regions
+        In place of ``[regions] count``.
     num_workers
-        CPUs that the regions share, at most one each; default all there are. The model does not depend on it.
+        Ray workers, one CPU each; default all there are. The model does not depend on it: same bytes for any number.
     address
-        ``"local"`` starts Ray on this machine and stops it again; ``"auto"`` or an address joins a running cluster. A
-        Ray that this process has already initialised is used whatever the address.
-    progress
-        Called with (regions done, regions).
+        ``"local"`` starts Ray on this machine and stops it again; ``"auto"`` or an address joins a running cluster;
+        ``""`` works in this process without Ray. A Ray that this process has already initialised is used whatever the
+        address.
+    folder
+        Where shards and checkpoints stand, so that a run can be resumed; every node has to see it. Default: a
+        temporary folder on this machine, which goes at the end.
+    resume
+        Go on from the checkpoint in ``folder``: the model is that of an uninterrupted run, to the byte.
 
     Raises
     ------
     ResourceError
-        More workers than CPUs, no cluster that answers, or a region whose workers keep dying.
-    NoDemonstrationsError
-        No trip lies inside any region.
-    TroddenError
-        What `fit` raised in a region, with a note that names the region.
+        More workers than CPUs, no cluster that answers, or workers that keep dying.
+    ConfigurationError
+        More regions than edges, settings that regions cannot be trained with, no start with values, or ``resume``
+        from the checkpoint of another run.
+    StoredFolderError
+        ``resume`` without a checkpoint, or a damaged shard.
     """
-    config = config or Config()
+    config = _with_count(config or Config(), num_regions)
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
     routes = demonstrations.for_ending(config.planner.ending)
+    plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
     features = make_features(network, config.reward.features)
-    partition = bisect(network, num_regions)
-    shards, num_crossing = make_shards(network, routes, partition)
-    taught = [shard for shard in shards if shard.rows]
-    if not taught:
-        raise _all_cross(routes, num_crossing, num_regions)
-    with ray_session(address, num_workers) as workers:
-        outcomes = learn_shards(taught, _expert_config(config, features), workers, progress)
-    regions = _summaries(shards, outcomes, features)
+    partition = make_partition(network, routes, config)
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-")) if folder is None else folder)
+        shards = _shards(place / "shards", network, routes, partition, features, config)
+        run = _run_digest(shards, features, config)
+        start = _checkpoint(place / "checkpoint", network, features, config, run) if resume else None
+        evaluator = stack.enter_context(_evaluator(shards, address, num_workers))
+        size = np.sqrt(features.range.mean_square)
+        objective = RegionalObjective(
+            shards,
+            evaluator,
+            np.where(size > 0, size, 1.0),
+            config,
+            names=features.names,
+            network_checksum=network.checksum,
+            run=run,
+            checkpoint=None if folder is None else place / "checkpoint",
+            resume=start,
+            progress=progress,
+        )
+        try:
+            learned = _learn(objective, features, config)
+        except BaseException as stop:
+            stop.add_note(objective.save())
+            raise
+    return _model(network, routes, config, features, partition, shards, objective, evaluator.timing, learned, started)
+
+
+def make_partition(network: RoadNetwork, routes: Demonstrations, config: Config) -> Partition:
+    """The map cut as ``[regions]`` says."""
+    settings = config.regions
+    weights = np.repeat(routes.weight, np.diff(routes.first))
+    load = edge_load(network.graph.num_edges, routes.edge, weights, share=settings.balance)
+    cut = bisect if settings.method == "bisection" else bisect_by_metis
+    return cut(network, settings.count, load=load)
+
+
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    optimum: RegionalOptimum
+    penalty: float
+    held_out: dict[str, float | None]
+    """Negative log-likelihood per held-out route, by penalty; None where it has none."""
+
+
+def _learn(objective: RegionalObjective, features: Features, config: Config) -> _Learned:
+    """One reward for all first; then, where that is wanted, regions of their own from there."""
+    count, wanted = config.regions.count, config.regions.penalty
+    objective.stage("one reward for all")
+    if config.training.start:
+        row = _configured(config.training.start, features.names) * objective.scale
+    else:
+        is_cost = (features.range.minimum >= 0) & (features.range.maximum > 0)
+        row = starting_row(lambda table: objective.evaluate("learned", table), is_cost, count)
+    is_last = count == 1 or wanted == "infinity"
+    start = np.broadcast_to(row, (count, len(row))).copy()
+    shared = _fit(objective, start, np.inf, config, "learned", wants_errors=is_last)
+    if count == 1 or wanted == "infinity":
+        return _Learned(shared, np.inf, {})
+    if wanted != "auto":
+        objective.stage(f"penalty {wanted:g}")
+        return _Learned(_fit(objective, shared.table, wanted, config, "learned"), wanted, {})
+    return _chosen(objective, shared, config)
+
+
+def _chosen(objective: RegionalObjective, shared: RegionalOptimum, config: Config) -> _Learned:
+    """The penalty under which held-out routes are likeliest; then a fit to all routes under it."""
+    tables, losses = {np.inf: shared.table}, {np.inf: _held_out_loss(objective, shared.table)}
+    last = np.inf
+    for penalty in PENALTIES:
+        objective.stage(f"penalty {penalty:g}")
+        tables[penalty] = _fit(objective, tables[last], penalty, config, "learned", wants_errors=False).table
+        losses[penalty] = _held_out_loss(objective, tables[penalty])
+        last = penalty
+    best = min(losses, key=lambda penalty: losses[penalty])
+    objective.stage(f"penalty {best:g}, all routes")
+    optimum = _fit(objective, tables[best], best, config, "all")
+    shown = {f"{penalty:g}": loss if np.isfinite(loss) else None for penalty, loss in losses.items()}
+    return _Learned(optimum, best, shown)
+
+
+def _fit(
+    objective: RegionalObjective,
+    start: Floats,
+    penalty: float,
+    config: Config,
+    part: Part,
+    *,
+    wants_errors: bool = True,
+) -> RegionalOptimum:
+    return fit_regions_from(
+        lambda table: objective.evaluate(part, table),
+        start,
+        penalty,
+        meets=objective.meets,
+        wants_errors=wants_errors,
+        max_steps=config.training.max_iterations,
+        on_step=objective.step_taken,
+    )
+
+
+def _held_out_loss(objective: RegionalObjective, table: Floats) -> float:
+    found = objective.evaluate("held out", table)
+    return np.inf if isinstance(found, str) else found[0] / objective.weight["held out"]
+
+
+def _configured(start: dict[str, float], names: tuple[str, ...]) -> Floats:
+    unknown = set(start) - set(names)
+    if unknown:
+        raise ConfigurationError(where="[training] start", problem=f"no such feature: {', '.join(sorted(unknown))}")
+    return np.array([start.get(name, 0.0) for name in names])
+
+
+def _with_count(config: Config, num_regions: int | None) -> Config:
+    """The configuration with another number of regions, its features spelled out and checked again."""
+    if num_regions is None or num_regions == config.regions.count:
+        return config
+    document = config.model_dump(mode="json")
+    document["regions"]["count"] = num_regions
+    return parse_config(document, where="regions")
+
+
+def _shards(
+    folder: Path,
+    network: RoadNetwork,
+    routes: Demonstrations,
+    partition: Partition,
+    features: Features,
+    config: Config,
+) -> Shards:
+    settings = config.regions
+    is_exact = settings.crossing == "exact"
+    # One thread per worker. Regions' own parts are small maps, but one reward has to be trained by one solver in all of
+    # them, and whole routes need corridors.
+    planner = config.planner.model_copy(
+        update={"threads": 1, "solver": "corridors" if is_exact else config.planner.solver}
+    )
+    is_held_out = np.zeros(len(routes), bool)
+    if settings.penalty == "auto" and settings.count > 1:
+        is_held_out = np.random.default_rng(config.training.seed).random(len(routes)) < settings.validation_share
+    return write_shards(
+        folder,
+        network,
+        routes,
+        partition,
+        features.names,
+        planner,
+        crossing=settings.crossing,
+        halo_m=1000 * settings.halo_km,
+        is_held_out=is_held_out,
+    )
+
+
+def _run_digest(shards: Shards, features: Features, config: Config) -> str:
+    """SHA-256 of all that the optimiser's path depends on, so that a checkpoint is not answered with another run's."""
+    document = {
+        "shards": shards.digest,
+        "features": features.names,
+        "training": config.training.model_dump(mode="json", exclude={"checkpoint_every"}),
+        "regions": config.regions.model_dump(mode="json"),
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _checkpoint(path: Path, network: RoadNetwork, features: Features, config: Config, run: str) -> Checkpoint:
+    if not path.exists():
+        raise StoredFolderError(path=path, problem="there is no checkpoint to resume from", remedy="Leave out --resume")
+    names = regional_names(features.names, config.regions.count)
+    found = load_checkpoint(path, network_checksum=network.checksum, names=names)
+    if found.run != run:
+        raise ConfigurationError(
+            where="resume",
+            problem="the checkpoint is of a run with other routes or another configuration; start without it",
+        )
+    _log.info("going on from %d evaluations", len(found.evaluations))
+    return found
+
+
+@contextmanager
+def _evaluator(shards: Shards, address: str, num_workers: int | None) -> Iterator[Evaluator]:
+    if address == IN_PROCESS:
+        yield InProcess(shards)
+        return
+    with ray_session(address, num_workers) as count:
+        num_blocks = sum(len(info.blocks) for info in shards.infos)
+        workers = RayWorkers(shards, min(count, num_blocks))
+        try:
+            yield workers
+        finally:
+            workers.close()
+
+
+def _model(
+    network: RoadNetwork,
+    routes: Demonstrations,
+    config: Config,
+    features: Features,
+    partition: Partition,
+    shards: Shards,
+    objective: RegionalObjective,
+    timing: Timing,
+    learned: _Learned,
+    started: float,
+) -> LearnedModel:
+    table = learned.optimum.table / objective.scale
+    turn_cost, entry_cost, num_raised = merged_costs(network, features, partition, table, config)
     baselines, tuned = tune_baselines(network, routes, config)
-    turn_cost, entry_cost, num_raised = _merged_costs(network, features, partition, regions, config)
+    weight = float(routes.weight.sum())
     summary: dict[str, Any] = {
         "num_routes": len(routes),
+        "total_weight": weight,
         "skipped": routes.skipped_by_reason,
         "routes_source": routes.source,
         "network_source": network.report.get("source", ""),
-        "num_crossing": num_crossing,
-        "log_likelihood": _sum_or_none([outcome[2]["log_likelihood"] for outcome in outcomes]),
+        "num_crossing": shards.num_crossing,
+        "crossing": shards.crossing,
+        "penalty": "infinity" if np.isinf(learned.penalty) else learned.penalty,
+        "held_out_loss_by_penalty": learned.held_out,
+        "log_likelihood": -learned.optimum.loss,
+        "log_likelihood_per_route": -learned.optimum.loss / weight,
+        "border_error": objective.border_error,
+        "is_converged": learned.optimum.is_converged,
+        "decrement": learned.optimum.decrement,
+        "regional_evaluations": objective.num_evaluations,
         "raised_turns": num_raised,
         "baselines": tuned,
         "seconds": time.perf_counter() - started,
+        "workers": {**vars(timing), "share_waiting": timing.share_waiting},
     }
+    is_shared = np.isinf(learned.penalty)
     return LearnedModel(
         network=network,
         config=config,
-        coefficients=regions[0].coefficients if num_regions == 1 else (),
+        coefficients=shared_coefficients(learned.optimum, objective.scale, features.names) if is_shared else (),
         turn_cost=turn_cost,
         entry_cost=entry_cost,
         baseline_costs=baselines,
         training_pairs=np.unique(routes.pair_keys(config.planner.ending)),
         summary=summary,
         is_simulated=routes.is_simulated,
-        regions=regions,
+        regions=region_summaries(learned.optimum, learned.penalty, objective.scale, features.names, partition, shards),
         edge_region=partition.region,
     )
-
-
-def _all_cross(routes: Demonstrations, num_crossing: int, num_regions: int) -> NoDemonstrationsError:
-    error = NoDemonstrationsError(
-        source=routes.source,
-        num_routes=len(routes),
-        causes={f"cross a border between {num_regions} regions": num_crossing},
-    )
-    error.add_note("with fewer regions, fewer trips cross a border")
-    return error
-
-
-def _expert_config(config: Config, features: Features) -> Config:
-    """One thread per actor, the same feature columns in every region, and baselines left to the driver."""
-    document = config.model_dump()
-    document["reward"]["features"] = features.names
-    document["planner"]["threads"] = 1
-    document["baselines"]["budget"] = 0
-    return Config.model_validate(document)
-
-
-def _sum_or_none(values: list[Any]) -> float | None:
-    """Log-likelihoods added up; None where experts have none (horizon 0)."""
-    return None if None in values else float(sum(values))
-
-
-def _summaries(shards: list[Shard], outcomes: list[Outcome], features: Features) -> tuple[RegionSummary, ...]:
-    """What each region learned. A region without trips gets the mean of the sound experts, weighted by their trips."""
-    learned = {region: coefficients for region, coefficients, _ in outcomes}
-    doubts = {region: _doubt(coefficients, summary) for region, coefficients, summary in outcomes}
-    sound = [region for region, doubt in doubts.items() if not doubt] or list(learned)
-    weights = np.array([float(shards[region].weight.sum()) for region in sound])
-    mean = np.average([[c.value for c in learned[region]] for region in sound], axis=0, weights=weights)
-    note = "no trips inside: the mean of the other regions, weighted by their trips"
-    fallback = tuple(
-        Coefficient(name, float(value), None, note) for name, value in zip(features.names, mean, strict=True)
-    )
-    return tuple(
-        RegionSummary(
-            shard.region,
-            shard.network.graph.num_edges,
-            len(shard.rows),
-            learned.get(shard.region, fallback),
-            doubts.get(shard.region, note),
-        )
-        for shard in shards
-    )
-
-
-def _doubt(coefficients: tuple[Coefficient, ...], summary: dict[str, object]) -> str:
-    """Why an expert's coefficients are not to be passed on to other regions; empty where they are sound."""
-    if not summary["is_converged"]:
-        return "did not converge: raise [training] max_iterations"
-    loose = [c.name for c in coefficients if c.standard_error is None]
-    return f"its trips are too few or too alike to tell {', '.join(loose)}" if loose else ""
-
-
-def _merged_costs(
-    network: RoadNetwork, features: Features, partition: Partition, regions: tuple[RegionSummary, ...], config: Config
-) -> tuple[Floats, Floats, int]:
-    """(turn cost[T], entry cost[E], number of turns raised to the minimum cost).
-
-    Inside a region every turn is positive by training; a turn across a border, or of a kind that its region never saw,
-    may not be, and is then raised to the minimum and counted.
-    """
-    table = np.array([[c.value for c in region.coefficients] for region in regions])
-    of_turn: Ints = partition.region[network.turns.to_edge]
-    cost, edge_reward = np.empty(network.turns.num_turns), np.empty(network.graph.num_edges)
-    for region, coefficients in enumerate(table):
-        inside = np.flatnonzero(of_turn == region)
-        cost[inside] = -features.rows(inside) @ coefficients
-        edge_reward = np.where(partition.region == region, features.edge_reward(coefficients), edge_reward)
-    minimum = config.reward.minimum_cost
-    turn_cost = np.maximum(cost, minimum)
-    return turn_cost, entry_costs(edge_reward, turn_cost, network.turns.to_edge), int((cost < minimum).sum())

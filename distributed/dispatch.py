@@ -1,75 +1,261 @@
-"""Shards -> outcomes: one Ray actor per region, all at once."""
+"""Blocks -> answers: workers that are kept busy, watched, and replaced when they die."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import numpy as np
 import ray
+from threadpoolctl import threadpool_limits
 
-from ..core.config import Config
 from ..core.errors import ResourceError, TroddenError
-from .actors import Outcome, RegionActor
-from .regions import Shard
+from ..core.types import Floats
+from ..irl.regional_likelihood import BlockAnswer
+from .regions import Shards
+from .workers import ShardWorker, WorkDone, WorkerActor
 
-MAX_RESTARTS = 3
-"""A killed actor is started anew, and what it was learning is learned again, so many times."""
+_log = logging.getLogger(__name__)
+MAX_DEATHS = 3
+"""So many workers may die on one block, or of one place without finishing any, before it is given up."""
+START_TIMEOUT_S = 60.0
+"""For a worker to start; afterwards the others go on without it."""
+_IN_FLIGHT = 2
+"""Blocks that a worker is given ahead: it never waits for the driver, and little is lost when it dies."""
 _POLL_S = 0.5
 """Ray's compiled code does not let go of a signal before its wait is over."""
 
+Key = tuple[int, int]
+"""(region, block)."""
+_READY: Key = (-1, -1)
+"""Stands for the question whether a worker has started."""
 
-def learn_shards(
-    shards: list[Shard], config: Config, num_workers: int, progress: Callable[[int, int], None] | None = None
-) -> list[Outcome]:
-    """`learn_region` on every shard, one actor each, in the order of the shards, whatever order they finish in.
 
-    All actors are started before any is waited for. With more shards than workers each asks for workers / shards of a
-    CPU, so that they fit and share.
+class Evaluator(Protocol):
+    """Evaluates blocks of shards under a table of coefficients, in the order of the keys."""
 
-    Raises
-    ------
-    TroddenError
-        What a region's training raised, with a note that names the region.
-    ResourceError
-        The actor that learned a region died more than `MAX_RESTARTS` times.
+    timing: Timing
+
+    def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
+        """One answer per key; ``table`` float64[R, F] in the features' own units. ``progress`` gets blocks done."""
+
+
+@dataclass
+class Timing:
+    """Where the time of a run went, in seconds."""
+
+    elapsed: float = 0.0
+    busy: float = 0.0
+    """Worked by workers, added up."""
+    num_workers: int = 1
+    num_deaths: int = 0
+
+    @property
+    def share_waiting(self) -> float:
+        """Of the workers' time: what they spent without a block."""
+        return max(0.0, 1 - self.busy / max(self.elapsed * self.num_workers, 1e-9))
+
+
+def _rows(shards: Shards) -> dict[int, list[int]]:
+    return {info.region: list(info.regions) for info in shards.infos}
+
+
+class InProcess:
+    """The same work here, one block after the other, without Ray."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._worker, self._rows = ShardWorker(shards.folder), _rows(shards)
+        self.timing = Timing()
+
+    def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
+        """As `Evaluator.evaluate`."""
+        answers = []
+        with threadpool_limits(1):  # as in a worker
+            for region, block in keys:
+                done = self._worker.evaluate(region, block, table[self._rows[region]])
+                self.timing.busy += done.seconds
+                self.timing.elapsed += done.seconds
+                answers.append(done.answer)
+                progress(len(answers))
+        return answers
+
+
+@dataclass(eq=False)
+class _Worker:
+    """One place for an actor, and what it is at."""
+
+    number: int
+    actor: Any
+    started: float
+    is_ready: bool = False
+    queue: deque[Key] = field(default_factory=deque)
+    at: dict[Any, Key] = field(default_factory=dict)
+    """Ray's reference to an answer -> what was asked."""
+    deaths: int = 0
+    """Since it last finished a block."""
+
+
+class RayWorkers:
+    """Workers on Ray. Each is given a stretch of the blocks, so that it opens few shards; who is done takes of others.
+
+    Stretches are cut by how long blocks took before, so that workers end together. What a block answers depends on the
+    block and the table alone, so that neither who worked it out, nor deaths, nor order change a byte.
     """
-    # Ray counts CPUs in ten-thousandths.
-    share = 1.0 if len(shards) <= num_workers else max(math.floor(1e4 * num_workers / len(shards)) / 1e4, 1e-4)
-    actor_class: Any = RegionActor  # what ray.remote makes of it has no type
-    options = {"num_cpus": share, "max_restarts": MAX_RESTARTS, "max_task_retries": MAX_RESTARTS}
-    stored = ray.put(config)
-    actors = [actor_class.options(**options).remote() for _ in shards]
-    running = {actors[place].learn.remote(ray.put(shard), stored): place for place, shard in enumerate(shards)}
-    outcomes: dict[int, Outcome] = {}
-    try:
-        while running:
-            for answer in ray.wait(list(running), num_returns=1, timeout=_POLL_S)[0]:
-                place = running.pop(answer)
-                outcomes[place] = _outcome(answer, shards[place].region)
-                ray.kill(actors[place])
-                if progress is not None:
-                    progress(len(outcomes), len(shards))
-    finally:
-        for place, actor in enumerate(actors):
-            if place not in outcomes:
-                ray.kill(actor)
-    return [outcomes[place] for place in range(len(shards))]
+
+    def __init__(self, shards: Shards, num_workers: int) -> None:
+        self._shards, self._rows = shards, _rows(shards)
+        self._seconds: dict[Key, float] = {
+            (info.region, number): float(block.end - block.begin)
+            for info in shards.infos
+            for number, block in enumerate(info.blocks)
+        }
+        self.timing = Timing(num_workers=num_workers)
+        self._deaths_of: dict[Key, int] = {}
+        self._workers = [self._start(number) for number in range(num_workers)]
+
+    def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
+        """As `Evaluator.evaluate`.
+
+        Raises
+        ------
+        TroddenError
+            What a worker raised: a shard that is damaged, say.
+        ResourceError
+            Workers keep dying, or none can be started.
+        """
+        started = time.perf_counter()
+        for worker, share in zip(self._workers, self._cut(keys, len(self._workers)), strict=True):
+            worker.queue = deque(share)
+        parts = {region: ray.put(table[rows]) for region, rows in self._rows.items()}
+        answers: dict[Key, BlockAnswer] = {}
+        try:
+            while len(answers) < len(keys):
+                self._hand_out(parts)
+                self._collect(answers)
+                progress(len(answers))
+        finally:
+            for worker in self._workers:
+                worker.queue.clear()
+                # What is left is of an evaluation that ended early, but for the word that a fresh worker is ready.
+                worker.at = {reference: key for reference, key in worker.at.items() if key == _READY}
+            self.timing.elapsed += time.perf_counter() - started
+        return [answers[key] for key in keys]
+
+    def close(self) -> None:
+        """Stop the workers."""
+        for worker in self._workers:
+            ray.kill(worker.actor)
+
+    def _start(self, number: int) -> _Worker:
+        actor_class: Any = WorkerActor  # what ray.remote makes of it has no type
+        actor = actor_class.options(num_cpus=1).remote(str(self._shards.folder.resolve()))
+        worker = _Worker(number, actor, time.monotonic())
+        worker.at[actor.ready.remote()] = _READY
+        return worker
+
+    def _cut(self, keys: list[Key], count: int) -> list[list[Key]]:
+        """Stretches of equal expected time."""
+        seconds = np.cumsum([self._seconds[key] for key in keys])
+        total = float(seconds[-1]) if len(keys) else 0.0
+        ends = np.searchsorted(seconds, total * np.arange(1, count) / count, side="left") + 1
+        edges = [0, *np.minimum(ends, len(keys)).tolist(), len(keys)]
+        return [keys[one:two] for one, two in itertools.pairwise(edges)]
+
+    def _hand_out(self, parts: dict[int, Any]) -> None:
+        for worker in self._workers:
+            while worker.is_ready and len(worker.at) < _IN_FLIGHT:
+                key = self._next(worker)
+                if key is None:
+                    break
+                reference = worker.actor.evaluate.remote(*key, parts[key[0]])
+                worker.at[reference] = key
+
+    def _next(self, worker: _Worker) -> Key | None:
+        """The next block of its own stretch, or the last one of the longest other."""
+        if worker.queue:
+            return worker.queue.popleft()
+        longest = max(self._workers, key=lambda other: len(other.queue))
+        if not longest.queue or (longest.is_ready and len(longest.queue) < _IN_FLIGHT):
+            return None
+        return longest.queue.pop()
+
+    def _collect(self, answers: dict[Key, BlockAnswer]) -> None:
+        by_reference = {reference: worker for worker in self._workers for reference in worker.at}
+        done, _ = ray.wait(list(by_reference), num_returns=1, timeout=_POLL_S)
+        for reference in done:
+            worker = by_reference[reference]
+            if reference not in worker.at:
+                continue  # of a worker that an earlier one of these told dead
+            key = worker.at[reference]
+            try:
+                found: WorkDone | TroddenError | str = ray.get(reference)
+            except ray.exceptions.RayActorError as error:
+                self._bury(worker, key, error)
+                continue
+            del worker.at[reference]
+            worker.deaths = 0
+            if isinstance(found, TroddenError):
+                raise found
+            if isinstance(found, str):
+                worker.is_ready = True
+                continue
+            answers[key] = found.answer
+            self._seconds[key] = found.seconds
+            self.timing.busy += found.seconds
+        self._look_for_missing()
+
+    def _bury(self, worker: _Worker, key: Key, error: Exception) -> None:
+        """A worker died: its blocks go to whoever is next, and another takes its place."""
+        self.timing.num_deaths += 1
+        lost = [one for one in worker.at.values() if one != _READY]
+        # Only the block that it was at can be to blame: the first of those it was given.
+        if lost:
+            blamed = lost[0]
+            self._deaths_of[blamed] = self._deaths_of.get(blamed, 0) + 1
+        deaths = worker.deaths + 1
+        _log.warning("worker %d died (%s); another takes its place", worker.number, _cause(error))
+        if deaths > MAX_DEATHS or (lost and self._deaths_of[lost[0]] > MAX_DEATHS):
+            place = f"block {lost[0][1]} of region {lost[0][0]}" if lost else f"worker {worker.number}"
+            raise ResourceError(
+                asked=f"a worker for {place}",
+                available=f"none that lives ({_cause(error)})",
+                remedy="if memory ran out, take fewer workers or more regions; every node needs this version of "
+                "trodden and the folder of shards. What was reached is saved: --resume goes on from there",
+            ) from error
+        queue = worker.queue
+        queue.extendleft(reversed(lost))
+        fresh = self._start(worker.number)
+        fresh.queue, fresh.deaths = queue, deaths
+        self._workers[self._workers.index(worker)] = fresh
+
+    def _look_for_missing(self) -> None:
+        """Workers that do not start: the others go on; with none at all the run ends."""
+        waiting = [worker for worker in self._workers if not worker.is_ready]
+        if len(waiting) < len(self._workers) or not waiting:
+            return
+        now = time.monotonic()
+        if all(now - worker.started > START_TIMEOUT_S for worker in waiting):
+            raise ResourceError(
+                asked=f"{len(waiting)} workers",
+                available=f"none that started within {START_TIMEOUT_S:.0f} s",
+                remedy="look at `ray status` for free CPUs. What was reached is saved: --resume goes on from there",
+            )
 
 
-def _outcome(answer: Any, region: int) -> Outcome:
-    try:
-        outcome: Outcome | TroddenError = ray.get(answer)
-    except (ray.exceptions.ActorDiedError, ray.exceptions.RuntimeEnvSetupError) as error:
-        raise ResourceError(
-            asked=f"a worker for region {region}",
-            available=f"none that lives ({_cause(error)})",
-            remedy="if memory ran out, take fewer workers or more regions; every node needs this version of trodden",
-        ) from error
-    if isinstance(outcome, TroddenError):
-        outcome.add_note(f"in region {region}")
-        raise outcome
-    return outcome
+def all_keys(shards: Shards, *, is_held_out: Iterable[bool] = (False,)) -> list[Key]:
+    """Every block of every shard that is, or is not, held out; in the order in which sums are taken."""
+    wanted = set(is_held_out)
+    return [
+        (info.region, number)
+        for info in shards.infos
+        for number, block in enumerate(info.blocks)
+        if block.is_held_out in wanted
+    ]
 
 
 def _cause(error: Exception) -> str:

@@ -1,63 +1,294 @@
-"""A network and its demonstrations -> one shard per region."""
+"""Shards on disk: what one region's trips can feel of the map, and the trips, so that a worker needs nothing else."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..core.types import Floats, Ints
-from ..graphs.partition import Partition, sub_network
+from ..core.config import PlannerConfig
+from ..core.errors import StoredFolderError
+from ..core.folders import read_folder, write_folder
+from ..core.types import Bools, Floats, Ids, Ints
+from ..graphs.partition import Partition, edges_near, sub_network
 from ..graphs.road_graph import RoadNetwork
+from ..graphs.store import load_network, save_network
 from ..irl.demonstrations import Demonstrations, demonstrations_from_edges
-from ..irl.texts import Texts
+from ..irl.destinations import Ending
+from ..irl.pieces import cut_at_borders
+from ..irl.regional_likelihood import Block, RegionalLikelihood, TripSet
+
+SHARD_VERSION = 1
+_SHARD, _INDEX = "shard", "shards"
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """What the driver keeps of a shard."""
+
+    region: int
+    regions: tuple[int, ...]
+    """The regions that price some edge of it: coefficients of these it asks for, and gradients in these it answers."""
+    num_edges: int
+    num_routes: int
+    """Routes, or pieces of routes, that are learned from or held out here."""
+    weight: float
+    """Their weights, added up."""
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A folder of shards, one per region that any trip begins in."""
+
+    folder: Path
+    digest: str
+    """SHA-256 of all that they were made from."""
+    infos: tuple[ShardInfo, ...]
+    crossing: str
+    num_crossing: int
+    """Routes that touch more than one region."""
+
+    def path(self, region: int) -> Path:
+        """Where a region's shard lies."""
+        return self.folder / f"region-{region}"
+
+
+def write_shards(
+    folder: Path,
+    network: RoadNetwork,
+    routes: Demonstrations,
+    partition: Partition,
+    names: tuple[str, ...],
+    config: PlannerConfig,
+    *,
+    crossing: str,
+    halo_m: float,
+    is_held_out: Bools,
+) -> Shards:
+    """Write one shard per region in which a route begins; those of the same making that lie there already are kept.
+
+    ``crossing="exact"``: routes stay whole, each with the region of its first edge; a shard's network is what lies
+    within ``halo_m`` of its routes, whichever region prices it. ``"cut"``: routes are cut at borders, and a shard's
+    network is its region with the edges that lead out of it.
+
+    O(regions (T + E)); the memory of the largest shard beside the network's own.
+    """
+    made = _digest(network, routes, partition, names, config, crossing, halo_m, is_held_out)
+    try:
+        found = read_shards(folder)
+    except StoredFolderError:
+        found = None
+    if found is not None and found.digest == made:
+        return found
+    is_crossing = partition.is_crossing(routes.first, routes.edge)
+    rows = _by_region(routes, partition, crossing, is_held_out, config.ending)
+    infos = []
+    for region, trips in rows:
+        edges, is_exit = _edges_of(network, partition, region, trips, halo_m)
+        infos.append(_write_shard(folder, network, partition, region, trips, edges, is_exit, names, config, routes))
+    document = {
+        "digest": made,
+        "crossing": crossing,
+        "num_crossing": int(is_crossing.sum()),
+        "shards": [_to_json(info) for info in infos],
+    }
+    write_folder(folder / "index", kind=_INDEX, version=SHARD_VERSION, document=document, arrays={})
+    return Shards(folder, made, tuple(infos), crossing, int(is_crossing.sum()))
+
+
+def read_shards(folder: Path) -> Shards:
+    """The index of a folder of shards; `StoredFolderError` where there is none or it is damaged."""
+    document = read_folder(folder / "index", kind=_INDEX, version=SHARD_VERSION).document
+    try:
+        infos = tuple(_from_json(one) for one in document["shards"])
+        return Shards(folder, document["digest"], infos, document["crossing"], document["num_crossing"])
+    except (KeyError, TypeError) as error:
+        raise StoredFolderError(
+            path=folder / "index", problem=f"lacks a part ({error})", remedy="Delete the folder; it is made anew"
+        ) from error
+
+
+def open_shard(path: Path) -> RegionalLikelihood:
+    """A shard ready to evaluate, verified; everything comes from its folder.
+
+    Raises
+    ------
+    StoredFolderError
+        The shard is missing, damaged, or of another version.
+    """
+    stored = read_folder(path, kind=_SHARD, version=SHARD_VERSION)
+    try:
+        network, document = load_network(stored.folders["network"]), stored.document
+        arrays = stored.arrays
+        trip_sets = tuple(
+            TripSet(
+                _routes(network, arrays[f"first.{k}"], arrays[f"edge.{k}"], arrays[f"weight.{k}"], document),
+                one["ending"],
+                one["is_held_out"],
+            )
+            for k, one in enumerate(document["trip_sets"])
+        )
+        return RegionalLikelihood(
+            network,
+            arrays["region"],
+            len(document["regions"]),
+            tuple(document["features"]),
+            trip_sets,
+            PlannerConfig.model_validate(document["planner"]),
+            arrays["is_open"] if document["crossing"] == "exact" else None,
+        )
+    except (KeyError, TypeError) as error:
+        raise StoredFolderError(
+            path=path, problem=f"lacks a part ({error})", remedy="Delete the folder; it is made anew"
+        ) from error
+
+
+def _routes(network: RoadNetwork, first: Ids, edge: Ints, weight: Floats, document: dict[str, Any]) -> Demonstrations:
+    rows = np.split(edge, first[1:-1]) if len(weight) else []
+    names = [str(number) for number in range(len(weight))]
+    return demonstrations_from_edges(network, rows, names, weight=weight, source=f"region {document['region']}")
 
 
 @dataclass(frozen=True, eq=False)
-class Shard:
-    """What one region's expert learns from: its own part of the network, and the trips that lie inside."""
+class _Trips:
+    """Trips of one kind in one region, edges as positions in the whole network."""
 
-    region: int
-    network: RoadNetwork
-    rows: tuple[Ints, ...]
-    """Each trip's edges, as positions in the shard's own network."""
-    route_id: Texts
+    ending: Ending
+    is_held_out: bool
+    first: Ids
+    edge: Ints
     weight: Floats
-    is_simulated: bool
-    traveller: Texts | None = None
-
-    def demonstrations(self) -> Demonstrations:
-        """The shard's trips, checked against its network."""
-        return demonstrations_from_edges(
-            self.network,
-            self.rows,
-            self.route_id,
-            weight=self.weight,
-            source=f"region {self.region}",
-            is_simulated=self.is_simulated,
-            traveller=self.traveller,
-        )
+    is_cut: bool
 
 
-def make_shards(network: RoadNetwork, routes: Demonstrations, partition: Partition) -> tuple[list[Shard], int]:
-    """(shards, number of trips that cross a border and are in none of them). O(regions (E + T))."""
-    is_crossing = partition.is_crossing(routes.first, routes.edge)
-    home = partition.region[routes.origin]
-    shards = []
+def _by_region(
+    routes: Demonstrations, partition: Partition, crossing: str, is_held_out: Bools, ending: Ending
+) -> Iterator[tuple[int, list[_Trips]]]:
+    """Every region with trips, and its trips: learned from and held out, by how they end."""
+    if crossing == "cut":
+        pieces = cut_at_borders(routes.first, routes.edge, partition.region)
+        first, edge, home, route = pieces.first, pieces.edge, pieces.region, pieces.route
+        ends_by_arrival = pieces.is_exit | (ending == "arrival")
+    else:
+        first, edge, home = routes.first, routes.edge, partition.region[routes.origin]
+        route = np.arange(len(routes), dtype=np.int64)
+        ends_by_arrival = np.full(len(routes), ending == "arrival")
+    kind = 2 * is_held_out[route] + ~ends_by_arrival
     for region in range(partition.num_regions):
-        edges = partition.edges(region)
-        position = np.full(network.graph.num_edges, -1, np.int32)
-        position[edges] = np.arange(len(edges), dtype=np.int32)
-        mine = np.flatnonzero((home == region) & ~is_crossing)
-        shards.append(
-            Shard(
-                region,
-                sub_network(network, edges),
-                tuple(position[routes.route(row)] for row in mine.tolist()),
-                routes.route_id.take(mine),
-                routes.weight[mine],
-                routes.is_simulated,
-                None if routes.traveller is None else routes.traveller.take(mine),
-            )
+        sets = []
+        for number in range(4):
+            rows = np.flatnonzero((home == region) & (kind == number))
+            if len(rows):
+                counts = first[rows + 1] - first[rows]
+                offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+                flat = np.arange(offsets[-1]) + np.repeat(first[rows] - offsets[:-1], counts)
+                how: Ending = "stop" if number % 2 else "arrival"
+                weight = routes.weight[route[rows]]
+                sets.append(_Trips(how, number >= 2, offsets, edge[flat], weight, crossing == "cut"))
+        if sets:
+            yield region, sets
+
+
+def _edges_of(
+    network: RoadNetwork, partition: Partition, region: int, trips: list[_Trips], halo_m: float
+) -> tuple[Ints, Bools | None]:
+    """(edges of a shard's network, which of them are exits)."""
+    if not trips[0].is_cut:
+        return edges_near(network, np.unique(np.concatenate([one.edge for one in trips])), halo_m), None
+    turns, inside = network.turns, partition.region == region
+    exits = np.unique(turns.to_edge[inside[turns.from_edge] & ~inside[turns.to_edge]])
+    edges = np.union1d(np.flatnonzero(inside), exits).astype(np.int32)
+    return edges, ~inside[edges]
+
+
+def _write_shard(
+    folder: Path,
+    network: RoadNetwork,
+    partition: Partition,
+    region: int,
+    trips: list[_Trips],
+    edges: Ints,
+    is_exit: Bools | None,
+    names: tuple[str, ...],
+    config: PlannerConfig,
+    routes: Demonstrations,
+) -> ShardInfo:
+    position = np.full(network.graph.num_edges, -1, np.int32)
+    position[edges] = np.arange(len(edges), dtype=np.int32)
+    turns = network.turns
+    leads_out = (position[turns.from_edge] >= 0) & (position[turns.to_edge] < 0)
+    is_open = np.zeros(len(edges), bool)
+    is_open[position[turns.from_edge[leads_out]]] = True
+    # In a cut piece its own region prices the exit as well: what is of the edge cancels, since every route to it ends
+    # by entering it, and what is of the turn then stays with the region whose travellers took it.
+    labels, of_edge = np.unique(partition.region[edges], return_inverse=True)
+    if is_exit is not None:
+        labels, of_edge = np.array([region], np.int32), np.zeros(len(edges), np.int64)
+    arrays: dict[str, Any] = {"region": of_edge.reshape(-1).astype(np.int32), "is_open": is_open, "edges": edges}
+    for number, one in enumerate(trips):
+        arrays |= {f"first.{number}": one.first, f"edge.{number}": position[one.edge], f"weight.{number}": one.weight}
+    document = {
+        "region": region,
+        "regions": labels.tolist(),
+        "features": list(names),
+        "planner": config.model_dump(mode="json"),
+        "crossing": "cut" if is_exit is not None else "exact",
+        "is_simulated": routes.is_simulated,
+        "trip_sets": [{"ending": one.ending, "is_held_out": one.is_held_out} for one in trips],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"region-{region}"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".network-") as scratch:
+        inner = save_network(sub_network(network, edges, is_exit=is_exit), Path(scratch) / "network")
+        write_folder(
+            target, kind=_SHARD, version=SHARD_VERSION, document=document, arrays=arrays, folders={"network": inner}
         )
-    return shards, int(is_crossing.sum())
+    likelihood = open_shard(target)
+    return ShardInfo(
+        region,
+        tuple(labels.tolist()),
+        len(edges),
+        sum(len(one.weight) for one in trips),
+        float(sum(one.weight.sum() for one in trips)),
+        likelihood.blocks,
+    )
+
+
+def _digest(
+    network: RoadNetwork,
+    routes: Demonstrations,
+    partition: Partition,
+    names: tuple[str, ...],
+    config: PlannerConfig,
+    crossing: str,
+    halo_m: float,
+    is_held_out: Bools,
+) -> str:
+    document = {
+        "version": SHARD_VERSION,
+        "network": network.checksum,
+        "routes": routes.digest(config.ending),
+        "features": names,
+        "planner": config.model_dump(mode="json"),
+        "crossing": crossing,
+        "halo_m": halo_m if crossing == "exact" else None,
+    }
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    digest.update(partition.region.astype("<i4").tobytes() + np.packbits(is_held_out).tobytes())
+    return digest.hexdigest()
+
+
+def _to_json(info: ShardInfo) -> dict[str, Any]:
+    return {**vars(info), "blocks": [list(vars(block).values()) for block in info.blocks]}
+
+
+def _from_json(one: dict[str, Any]) -> ShardInfo:
+    blocks = tuple(Block(*block) for block in one["blocks"])
+    return ShardInfo(**{**one, "regions": tuple(one["regions"]), "blocks": blocks})

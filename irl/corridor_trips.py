@@ -7,6 +7,8 @@ those of the whole map, and both searches and sweeps have a third of the states.
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from ..core.config import PlannerConfig
@@ -16,7 +18,7 @@ from ..core.types import Floats, Ids
 from ..graphs.turns import TurnGraph
 from .compressed_trips import CompressedTrips, TripCompressor
 from .corridors import CorridorSolver
-from .feature_columns import Features
+from .feature_columns import LinearReward
 from .trips import TripBatch
 from .turn_costs import CompressedCosts, LinearCosts, TurnCosts
 
@@ -49,8 +51,8 @@ class CorridorTrips:
         self._turns, self._config, self._edge_id, self._compressor = turns, config, edge_id, compressor
         self._threads = worker_threads(config.threads)
         self._solvers: dict[int, tuple[TurnGraph, CorridorSolver]] = {}
-        self._visited: tuple[TripBatch, CorridorSolver, Ids] | None = None
-        self._observed: tuple[TripBatch, Features, Floats] | None = None
+        self._visited: WeakKeyDictionary[TripBatch, tuple[CorridorSolver, Ids]] = WeakKeyDictionary()
+        self._observed: tuple[TripBatch, LinearReward, Floats] | None = None
         self.error: float | None = None
         """Largest error of a value in the last solve, by the monitor; None before."""
 
@@ -67,14 +69,23 @@ class CorridorTrips:
                 return total, small.expand(counts)
         return self._solve(self._solver(self._turns, self._edge_id), costs, batch, batch)
 
-    def linear_log_likelihood(self, features: Features, coefficients: Floats, batch: TripBatch) -> tuple[float, Floats]:
-        """Log-likelihood of the reward ``X theta`` and its gradient in theta; costs are made where searches come by."""
-        costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
+    def linear_log_likelihood(
+        self, features: LinearReward, coefficients: Floats, batch: TripBatch
+    ) -> tuple[float, Floats]:
+        """Log-likelihood of the reward ``X theta`` and its gradient in theta."""
         if self._observed is None or self._observed[0] is not batch or self._observed[1] is not features:
             self._observed = (batch, features, features.project(batch.observed))
-        total, expected = self.total_value(costs, batch)
+        total, expected = self.linear_total_value(features, coefficients, batch)
         observed = self._observed[2]
-        return float(observed @ coefficients) - total, observed - costs.project(expected, self._threads)
+        return float(observed @ coefficients) - total, observed - expected
+
+    def linear_total_value(
+        self, features: LinearReward, coefficients: Floats, batch: TripBatch
+    ) -> tuple[float, Floats]:
+        """`total_value` of the reward ``X theta`` and its gradient in theta; costs are made where searches come by."""
+        costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
+        total, expected = self.total_value(costs, batch)
+        return total, costs.project(expected, self._threads)
 
     def values(self, reward: Floats, batch: TripBatch) -> Floats:
         """V at the origin of every pair, float64[P], on a compressed graph where one that serves is at hand."""
@@ -90,11 +101,12 @@ class CorridorTrips:
     def _solve(
         self, solver: CorridorSolver, costs: TurnCosts, batch: TripBatch, original: TripBatch
     ) -> tuple[float, Floats]:
-        if self._visited is not None and self._visited[0] is original and self._visited[1] is solver:
+        visited = self._visited.get(original)
+        if visited is not None and visited[0] is solver:
             # Where the last solve came by, this one does: fewer interrupted searches.
-            costs.prepare(self._visited[2], self._threads)
+            costs.prepare(visited[1], self._threads)
         result = solver.total_value(costs, batch)
-        self._visited = (original, solver, np.flatnonzero(costs.is_known))
+        self._visited[original] = (solver, np.flatnonzero(costs.is_known))
         self.error = solver.report.error_estimate
         return result
 

@@ -157,13 +157,18 @@ class Demonstrations:
     def _edge_name(self, edge: int) -> int:
         return int(self.network.graph.edge_id[edge])
 
-    def batch(self, ending: Ending) -> TripBatch:
-        """The routes grouped by destination, for the solvers. Call `for_ending` first. O(M + R log R)."""
+    def batch(self, ending: Ending, *, with_observed: bool = True) -> TripBatch:
+        """The routes grouped by destination, for the solvers. Call `for_ending` first. O(M + R log R).
+
+        Without ``observed``, which is as long as the network has turns, that stays empty.
+        """
         pairs, inverse = self._trips(ending)
         weight = np.bincount(inverse, self.weight, minlength=len(pairs)).astype(np.float64)
         destination, first = np.unique(pairs[:, 0], return_index=True)
-        turn, row = self.turns()
-        observed = np.bincount(turn, self.weight[row], minlength=self.network.turns.num_turns).astype(np.float64)
+        observed = np.zeros(0)
+        if with_observed:
+            turn, row = self.turns()
+            observed = np.bincount(turn, self.weight[row], minlength=self.network.turns.num_turns).astype(np.float64)
         offsets = np.append(first, len(pairs)).astype(np.int64)
         return TripBatch(
             make_destinations(self.network.graph, destination, ending),
@@ -274,7 +279,7 @@ def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool 
             worst = part.skipped[0]
             raise DemonstrationError(route=worst.route_id, status=worst.status, detail=worst.detail)
         parts.append(part)
-    result = _joined(parts)
+    result = joined(parts)
     result.require_some()
     return result
 
@@ -334,8 +339,8 @@ def _checked(
     return every.take(np.flatnonzero(is_kept))
 
 
-def _joined(parts: list[Demonstrations]) -> Demonstrations:
-    """Blocks of one file, in their order."""
+def joined(parts: list[Demonstrations]) -> Demonstrations:
+    """Several sets on one network, one after the other."""
     lengths = np.concatenate([np.diff(part.first) for part in parts])
     travellers = [part.traveller for part in parts if part.traveller is not None]
     return Demonstrations(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,25 @@ _BLOCK = 1 << 16
 
 Rows = slice | Ints | Ids
 """Which rows of a column."""
+
+
+class LinearReward(Protocol):
+    """A reward that is linear in its coefficients: what solvers need to know of one."""
+
+    def __len__(self) -> int:
+        """Number of coefficients C."""
+
+    def reward(self, coefficients: Floats) -> Floats:
+        """float64[T]."""
+
+    def project(self, weights: Floats) -> Floats:
+        """The gradient of ``weights @ reward``, float64[C]."""
+
+    def reward_at(self, turns: Rows, coefficients: Floats) -> Floats:
+        """float64[n]: `reward` at some turns."""
+
+    def project_at(self, turns: Rows, weights: Floats) -> Floats:
+        """float64[C]: `project` of weights float64[n] at some turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +117,7 @@ class Features:
         of_edge = self.edge_reward(coefficients)
         turn_columns = self._turn_columns
         total = of_edge[self.to_edge]
-        for at in self._blocks(self.num_turns):
+        for at in blocks_of(self.num_turns):
             for number, column in turn_columns:
                 total[at] += coefficients[number] * self._on_turns(column, at)
         return total
@@ -106,7 +125,7 @@ class Features:
     def edge_reward(self, coefficients: Floats) -> Floats:
         """float64[E]: the part of `reward` that depends on the edge entered alone. O(E F)."""
         total = np.zeros(self.num_edges)
-        for at in self._blocks(self.num_edges):
+        for at in blocks_of(self.num_edges):
             for number, column in enumerate(self.columns):
                 if not column.of_turn:
                     total[at] += coefficients[number] * column.on_edges(at, at.stop - at.start)
@@ -116,11 +135,11 @@ class Features:
         """``X.T @ weights``, float64[F], for a weight per turn. O((T + E) F)."""
         onto = np.bincount(self.to_edge, weights, minlength=self.num_edges)
         total = np.zeros(len(self))
-        for at in self._blocks(self.num_edges):
+        for at in blocks_of(self.num_edges):
             for number, column in enumerate(self.columns):
                 if not column.of_turn:
                     total[number] += (onto[at] * column.on_edges(at, at.stop - at.start)).sum()
-        for at in self._blocks(self.num_turns):
+        for at in blocks_of(self.num_turns):
             for number, column in self._turn_columns:
                 total[number] += (
                     weights[at] * self._on_turns(column, at)
@@ -130,22 +149,23 @@ class Features:
     def rows(self, turns: Rows) -> Floats:
         """float64[n, F]: X at some turns."""
         result = np.empty((len(self.to_edge[turns]), len(self)))
-        for number, column in enumerate(self._at(turns)):
+        for number, column in enumerate(self.columns_at(turns)):
             result[:, number] = column
         return result
 
     def reward_at(self, turns: Rows, coefficients: Floats) -> Floats:
         """float64[n]: `reward` at some turns."""
         total = np.zeros(len(self.to_edge[turns]))
-        for coefficient, column in zip(coefficients, self._at(turns), strict=True):
+        for coefficient, column in zip(coefficients, self.columns_at(turns), strict=True):
             total += coefficient * column
         return total
 
     def project_at(self, turns: Rows, weights: Floats) -> Floats:
         """float64[F]: `project` of weights float64[n] at some turns."""
-        return np.array([(weights * column).sum() for column in self._at(turns)])  # no BLAS, as in `project`
+        return np.array([(weights * column).sum() for column in self.columns_at(turns)])  # no BLAS, as in `project`
 
-    def _at(self, turns: Rows) -> Iterator[Floats]:
+    def columns_at(self, turns: Rows) -> Iterator[Floats]:
+        """Each column at some turns, float64[n], one after the other."""
         entered = self.to_edge[turns]
         for column in self.columns:
             own = column.on_edges(entered, len(entered))
@@ -155,7 +175,7 @@ class Features:
     def value(self) -> Floats:
         """X itself, float64[T, F], made when it is first asked for and kept: for second derivatives."""
         result = np.empty((self.num_turns, len(self)))
-        for at in self._blocks(self.num_turns):
+        for at in blocks_of(self.num_turns):
             result[at] = self.rows(at)
         return result
 
@@ -163,7 +183,7 @@ class Features:
     def range(self) -> FeatureRange:
         """Smallest and largest value and mean square of every feature. O(T F), once."""
         low, high, squares = np.full(len(self), np.inf), np.full(len(self), -np.inf), np.zeros(len(self))
-        for at in self._blocks(self.num_turns):
+        for at in blocks_of(self.num_turns):
             rows = self.rows(at)
             low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
             squares += (rows**2).sum(axis=0)
@@ -177,9 +197,10 @@ class Features:
         count = at.stop - at.start
         return column.on_turns(at, count) * column.on_edges(self.to_edge[at], count)
 
-    @staticmethod
-    def _blocks(count: int) -> Iterator[slice]:
-        return (slice(begin, min(begin + _BLOCK, count)) for begin in range(0, count, _BLOCK))
+
+def blocks_of(count: int) -> Iterator[slice]:
+    """So many turns (or edges), a block at a time."""
+    return (slice(begin, min(begin + _BLOCK, count)) for begin in range(0, count, _BLOCK))
 
 
 def _product(columns: tuple[Column, ...], rows: Rows, count: int) -> Floats:

@@ -38,6 +38,8 @@ class NewtonResult:
     point: Floats
     """float64[F]."""
     is_converged: bool
+    inverse: Floats | None = None
+    """float64[F, F], what `minimise_from` took for the Hessian's inverse in the end."""
 
 
 def minimise(
@@ -113,21 +115,31 @@ def minimise_from(
         step = -inverse @ gradient
         decrement = float(-gradient @ step)
         if decrement <= small_decrement:
-            return NewtonResult(point, True)
+            return NewtonResult(point, True, inverse)
         size, there = 1.0, evaluate(point + step)
         while there is None or there[0] > loss - 1e-4 * size * decrement + _ROUNDING * abs(loss):
             size *= 0.5
             if size < _SHORTEST:
-                return NewtonResult(point, False)
+                return NewtonResult(point, False, inverse)
             there = evaluate(point + size * step)
         moved, change = size * step, there[1] - gradient
         point, (loss, gradient) = point + moved, there
-        if (curvature := float(moved @ change)) > 0:
-            along = np.eye(len(point)) - np.outer(moved, change) / curvature
-            inverse = along @ inverse @ along.T + np.outer(moved, moved) / curvature
+        inverse = bfgs_update(inverse, moved, change)
         if callback is not None:
             callback(point, loss, gradient)
-    return NewtonResult(point, False)
+    return NewtonResult(point, False, inverse)
+
+
+def bfgs_update(inverse: Floats, moved: Floats, change: Floats) -> Floats:
+    """The inverse Hessian float64[F, F] after a step and the change of the gradient along it; kept where that is none.
+
+    Nocedal & Wright (2006), equation 6.17.
+    """
+    curvature = float(moved @ change)
+    if curvature <= 0:
+        return inverse
+    along = np.eye(len(moved)) - np.outer(moved, change) / curvature
+    return np.asarray(along @ inverse @ along.T + np.outer(moved, moved) / curvature)
 
 
 def newton_step(hessian: Floats, gradient: Floats) -> Floats:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .compressed_trips import CompressedTrips, TripCompressor
     from .corridor_horizons import CorridorHorizon
     from .corridor_trips import CorridorTrips
-    from .feature_columns import Features
+    from .feature_columns import LinearReward
     from .soft_values import Start, SweepSolver
 
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Planner:
             return self.corridor_horizon.log_likelihood(reward, batch)
         return self._minus_margin_loss(reward, batch)
 
-    def linear_log_likelihood(self, features: Features, coefficients: Floats, batch: Batch) -> tuple[float, Floats]:
+    def linear_log_likelihood(self, features: LinearReward, coefficients: Floats, batch: Batch) -> tuple[float, Floats]:
         """`log_likelihood` of the reward ``X theta`` and its gradient in theta, float64[F].
 
         With corridors, costs are worked out where a search comes by, and the map's size adds nothing.
@@ -124,6 +124,19 @@ class Planner:
         value, slope = self.corridor_horizon.log_likelihood(costs, batch)
         self._visited = np.flatnonzero(costs.is_known)
         return value, costs.project(slope)
+
+    def linear_total_value(
+        self, features: LinearReward, coefficients: Floats, batch: TripBatch
+    ) -> tuple[float, Floats]:
+        """`total_value` of the reward ``X theta``, and its gradient in theta, float64[C]: the expected features.
+
+        Of the batch, ``observed`` is not looked at. Errors as for `log_likelihood`.
+        """
+        if self.uses_corridors:
+            self._note("corridors", self._corridor_width)
+            return self._corridors.linear_total_value(features, coefficients, batch)
+        total, expected = self.total_value(features.reward(coefficients), batch)
+        return total, features.project(expected)
 
     @cached_property
     def corridor_horizon(self) -> CorridorHorizon:

@@ -16,7 +16,7 @@ from ..graphs.compression import Compression
 from ..graphs.search_kernels import TURN_BLOCK_BITS
 from ..graphs.shortest_paths import check_costs, check_some_costs
 from ..graphs.turns import TurnGraph
-from .feature_columns import Features
+from .feature_columns import LinearReward
 
 _Array = Any
 """A numpy array inside a kernel; shapes stand in the docstrings."""
@@ -87,7 +87,9 @@ class LinearCosts(TurnCosts):
         By `require` and `at`: a turn of a block asked for costs nothing or less.
     """
 
-    def __init__(self, turns: TurnGraph, features: Features, coefficients: Floats, edge_id: Ids | None = None) -> None:
+    def __init__(
+        self, turns: TurnGraph, features: LinearReward, coefficients: Floats, edge_id: Ids | None = None
+    ) -> None:
         self._forget(turns)
         self._turns, self._edge_id = turns, edge_id
         self._features, self._coefficients = features, coefficients

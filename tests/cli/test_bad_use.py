@@ -62,7 +62,7 @@ def folder(chain, tmp_path: Path) -> Path:
         ("train model --routes routes.parquet -o out", ["model", "not a network"]),
         ("train city --routes routes.parquet -o city", ["city", "will not be replaced"]),
         ("train city --routes routes.parquet --config nowhere.toml -o out", ["nowhere.toml"]),
-        ("train city --routes routes.parquet -o out --regions 3", ["--regions", "--ray"]),
+        ("train city --routes routes.parquet -o out --workers 3", ["--workers", "--ray"]),
         ("train city --routes routes.parquet -o out --ray local --resume", ["--resume"]),
         ("train city --routes routes.parquet -o out --resume", ["out.checkpoint", "no checkpoint"]),
         ("train city --routes routes.parquet -o out --ray local --workers 9999", ["9999 workers", "CPUs"]),

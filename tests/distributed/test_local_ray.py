@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from process_family import Family
-from small_city import command_line, environment
+from small_city import command_line, environment, trodden
+from trodden.irl.checkpoints import load_model
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 
@@ -57,28 +58,45 @@ def test_after_jax_with_a_foreign_address_and_nothing_left_behind(tmp_path):
 
 
 def test_sigterm_in_the_middle_of_regional_training(tmp_path):
+    """A checkpoint and no process are left; from there the run goes on, in one process, to the same bytes."""
     (tmp_path / "make.py").write_text(
         "from strategies import make_grid\n"
         "from trodden import save_network, simulate\n"
-        "network = make_grid(14, 14)\n"
+        "network = make_grid(9, 9)\n"
         "save_network(network, 'city')\n"
-        "simulate(network, 500, taste={'constant': -1.6, 'is_uturn': -1.0}, max_km=0.5).write('routes.parquet')\n"
+        "simulate(network, 200, taste={'constant': -1.6, 'is_uturn': -1.0}, max_km=0.5).write('routes.parquet')\n"
     )
     helpers = str(Path(__file__).resolve().parent.parent)
     subprocess.run(
         [sys.executable, "make.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": helpers}, check=True, timeout=100
     )
-    (tmp_path / "slow.toml").write_text('[reward]\nfeatures = ["constant", "is_uturn"]\n[planner]\nsolver = "sweeps"\n')
-    command = command_line("train", "city", "--routes", "routes.parquet", "--config", "slow.toml", "-o", "model")
-    process, family = start([*command, "--ray", "local", "--regions", "2"], tmp_path)
+    (tmp_path / "regions.toml").write_text(
+        '[reward]\nfeatures = ["constant", "is_uturn"]\n[training]\ncheckpoint_every = 1\n'
+        "[regions]\ncount = 2\npenalty = 10\nhalo_km = 0.5\n[baselines]\nbudget = 0\n"
+    )
+    train = ("train", "city", "--routes", "routes.parquet", "--config", "regions.toml", "-o")
+    process, family = start([*command_line(*train, "model"), "--ray", "local"], tmp_path)
     deadline = time.monotonic() + 60
-    while not any("RegionActor.learn" in name for name in family.names):
+    while not (tmp_path / "model.run" / "checkpoint").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    second = trodden(*train, "model", cwd=tmp_path)
+    assert second.code == 2
+    assert f"model is in use by process {process.pid}" in second.err
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
     assert "Traceback" not in errors
+    assert "evaluations are saved" in errors
+    assert "--resume" in errors
     assert not (tmp_path / "model").exists()
     assert family.all_gone(), family.alive()
+
+    for name, more in (("model", ["--resume"]), ("undisturbed", [])):
+        done = trodden(*train, name, *more, cwd=tmp_path)
+        assert done.code == 0, done.err
+    one, other = (load_model(tmp_path / name) for name in ("model", "undisturbed"))
+    assert one.turn_cost.tobytes() == other.turn_cost.tobytes()
+    assert one.regions == other.regions
+    assert not (tmp_path / "model.run").exists()

@@ -1,8 +1,7 @@
-"""Learning per region on Ray: the same as in one process where it must be, and the stated rules where it cannot."""
+"""Learning per region: the same as in one process where it must be, and the stated rules where it cannot."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import threading
@@ -13,188 +12,292 @@ import numpy as np
 import pytest
 import ray
 from process_family import Family
-from strategies import make_grid
+from regional_city import TASTE, make_city
 from trodden.core.config import parse_config
-from trodden.core.errors import InfeasibleRewardError, NoDemonstrationsError, ResourceError, TroddenError
-from trodden.distributed.coordinator import fit_regions
-from trodden.graphs.partition import bisect, sub_network
+from trodden.core.errors import ConfigurationError, ResourceError, StoredFolderError
+from trodden.distributed import dispatch
+from trodden.distributed.coordinator import IN_PROCESS, fit_regions
+from trodden.distributed.merging import NOTES
+from trodden.distributed.objective import RegionalObjective
+from trodden.graphs.partition import bisect
 from trodden.irl.checkpoints import load_model, save_model
-from trodden.irl.demonstrations import demonstrations_from_edges
 from trodden.irl.features import make_features
 from trodden.irl.simulation import simulate
 from trodden.irl.training import fit
 from trodden.routing.router import Router
 
-TASTE = {"travel_time_min": -3.0, "toll": -0.7, "constant": -1.3}
-CONFIG = parse_config({"reward": {"features": list(TASTE)}, "baselines": {"budget": 0}}, where="test")
+DOCUMENT = {"reward": {"features": list(TASTE)}, "baselines": {"budget": 0}}
+
+
+def config(**regions):
+    return parse_config({**DOCUMENT, "regions": {"halo_km": 0.6, **regions}}, where="test")
 
 
 @pytest.fixture(scope="module")
 def network():
-    """A grid of 9 x 9 junctions whose edges differ in length and in a toll."""
-    grid = make_grid(9, 9)
-    random = np.random.default_rng(3)
-    length = random.uniform(50, 400, grid.graph.num_edges).astype(np.float32)
-    toll = (random.random(grid.graph.num_edges) < 0.3).astype(float)
-    attributes = dataclasses.replace(grid.attributes, length_m=length, travel_time_s=length / 8.0, extra={"toll": toll})
-    return dataclasses.replace(grid, attributes=attributes)
+    return make_city()
 
 
 @pytest.fixture(scope="module")
 def routes(network):
-    return simulate(network, 1200, taste=TASTE, seed=5, num_destinations=60, max_km=0.5)
+    return simulate(network, 240, taste=TASTE, seed=5, num_destinations=40, max_km=0.5)
 
 
 @pytest.fixture(scope="module")
-def merged(four_cpus, network, routes):
-    """Four regions, four workers; what the progress callback was told."""
-    told = []
-    model = fit_regions(network, routes, CONFIG, num_regions=4, progress=lambda *state: told.append(state))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    return model
+def alone(network, routes):
+    """Four regions in this process."""
+    return fit_regions(network, routes, config(count=4, penalty=10), address=IN_PROCESS)
 
 
 def values(coefficients):
     return np.array([c.value for c in coefficients])
 
 
-def inside(network, routes, partition, region):
-    """A region's own part of the network and the trips that lie in it, told apart edge by edge."""
-    edges = partition.edges(region)
-    part = sub_network(network, edges)
-    place = {edge: position for position, edge in enumerate(edges.tolist())}
-    rows = [routes.route(row).tolist() for row in range(len(routes))]
-    mine = [np.array([place[edge] for edge in row], np.int32) for row in rows if all(edge in place for edge in row)]
-    return part, demonstrations_from_edges(part, mine, [str(i) for i in range(len(mine))])
+def assert_same_to_the_byte(one, other):
+    assert one.turn_cost.tobytes() == other.turn_cost.tobytes()
+    assert one.entry_cost.tobytes() == other.entry_cost.tobytes()
+    assert one.regions == other.regions
+    assert one.coefficients == other.coefficients
 
 
-def test_one_region_is_the_whole_map(four_cpus, network, routes):
-    alone, regional = fit(network, routes, CONFIG), fit_regions(network, routes, CONFIG, num_regions=1)
-    np.testing.assert_allclose(values(regional.coefficients), values(alone.coefficients), rtol=1e-9)
-    np.testing.assert_allclose(regional.turn_cost, alone.turn_cost, rtol=1e-9)
-    np.testing.assert_allclose(regional.entry_cost, alone.entry_cost, rtol=1e-9)
-    np.testing.assert_array_equal(regional.training_pairs, alone.training_pairs)
-    assert regional.summary["num_crossing"] == 0
-    assert regional.summary["log_likelihood"] == pytest.approx(alone.summary["log_likelihood"], rel=1e-12)
+@pytest.mark.parametrize("count", [1, 4])
+def test_one_shared_reward_is_that_of_one_process(network, routes, count):
+    """Corridors against one LU of the whole map, regions and all: estimates and standard errors."""
+    whole = fit(network, routes, parse_config(DOCUMENT, where="test"))
+    regional = fit_regions(network, routes, config(count=count, penalty="infinity"), address=IN_PROCESS)
+    np.testing.assert_allclose(values(regional.coefficients), values(whole.coefficients), rtol=1e-6)
+    np.testing.assert_allclose(regional.turn_cost, whole.turn_cost, rtol=1e-6)
+    np.testing.assert_allclose(regional.entry_cost, whole.entry_cost, rtol=1e-6)
+    for one, other in zip(regional.coefficients, whole.coefficients, strict=True):
+        assert one.standard_error == pytest.approx(other.standard_error, rel=1e-3)
+    assert regional.summary["log_likelihood"] == pytest.approx(whole.summary["log_likelihood"], rel=1e-8)
+    assert regional.summary["is_converged"]
+    assert regional.summary["border_error"] < 1e-6
+    assert (regional.summary["num_crossing"] > 0) is (count > 1)
+    np.testing.assert_array_equal(regional.training_pairs, whole.training_pairs)
 
 
-def test_each_region_learns_from_its_own_part_alone(network, routes, merged):
-    partition = bisect(network, 4)
-    features = make_features(network, tuple(TASTE))
-    for region in merged.regions:
-        part, trips = inside(network, routes, partition, region.region)
-        assert (region.num_routes, region.num_edges) == (len(trips), part.graph.num_edges)
-        independent = fit(part, trips, CONFIG)
-        np.testing.assert_allclose(values(region.coefficients), values(independent.coefficients), rtol=1e-9)
-        priced = np.flatnonzero(partition.region[network.turns.to_edge] == region.region)
-        own = -features.value[priced] @ values(independent.coefficients)
-        is_raised = merged.turn_cost[priced] == CONFIG.reward.minimum_cost
-        np.testing.assert_allclose(merged.turn_cost[priced][~is_raised], own[~is_raised], rtol=1e-9)
-        assert (own[is_raised] <= CONFIG.reward.minimum_cost).all()
-    assert (merged.turn_cost > 0).all()
-    assert (merged.entry_cost > 0).all()
-    np.testing.assert_array_equal(merged.edge_region, partition.region)
+def test_any_number_of_workers_gives_the_same_bytes(four_cpus, network, routes, alone):
+    for workers in (1, 2, 4):
+        told = []
+        model = fit_regions(network, routes, config(count=4, penalty=10), num_workers=workers, progress=told.append)
+        assert_same_to_the_byte(model, alone)
+        assert model.summary["workers"]["num_workers"] == workers
+        assert told[-1].num_evaluations == model.summary["regional_evaluations"]
+        assert {one.stage for one in told} == {"one reward for all", "penalty 10"}
+        assert all(0 <= one.blocks_done <= one.num_blocks for one in told)
 
 
-def test_crossing_trips_are_counted(network, routes, merged):
-    region = bisect(network, 4).region
-    naive = sum(len({int(region[edge]) for edge in routes.route(row)}) > 1 for row in range(len(routes)))
-    assert merged.summary["num_crossing"] == naive
-    assert naive + sum(one.num_routes for one in merged.regions) == len(routes)
-    assert 0 < naive < len(routes)
+def test_the_ends_of_the_penalty_are_independence_and_unity(network, routes):
+    few = routes
+    tables = {}
+    for penalty in (0, 100, "infinity"):
+        model = fit_regions(network, few, config(count=2, penalty=penalty, crossing="cut"), address=IN_PROCESS)
+        tables[penalty] = np.array([values(region.coefficients) for region in model.regions])
+    spread = {penalty: np.abs(table[0] - table[1]).max() for penalty, table in tables.items()}
+    assert spread["infinity"] == 0 < spread[100] < spread[0]
+    # An independent expert knows nothing of the other region's routes.
+    low = bisect(network, 2).region[few.origin] == 0
+    partition = fit_regions(network, few, config(count=2, penalty=0, crossing="cut"), address=IN_PROCESS).edge_region
+    inside = np.array([(partition[few.route(row)] == partition[few.origin[row]]).all() for row in range(len(few))])
+    mine = few.take(np.flatnonzero(inside & low))
+    assert 0 < len(mine) < len(few)
 
 
-def test_fewer_workers_than_regions_give_the_same_model(four_cpus, network, routes, merged):
-    other = fit_regions(network, routes, CONFIG, num_regions=4, num_workers=1)
-    np.testing.assert_array_equal(other.turn_cost, merged.turn_cost)
-    assert [one.coefficients for one in other.regions] == [one.coefficients for one in merged.regions]
+def test_the_penalty_is_chosen_on_routes_held_out_for_it(network, routes):
+    model = fit_regions(network, routes, config(count=2), address=IN_PROCESS)
+    losses = model.summary["held_out_loss_by_penalty"]
+    assert list(losses) == ["inf", "10000", "1000", "100", "10", "0"]
+    best = min(losses, key=losses.get)
+    assert model.summary["penalty"] == ("infinity" if best == "inf" else float(best))
+    # In the end all routes were learned from.
+    again = fit_regions(network, routes, config(count=2, penalty=model.summary["penalty"]), address=IN_PROCESS)
+    np.testing.assert_allclose(again.turn_cost, model.turn_cost, rtol=1e-5)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_a_killed_worker_is_replaced_and_the_model_is_the_same(four_cpus, network, routes):
-    """Sweeps are slow enough to be killed in the middle; only workers of this process's own Ray are."""
-    document = {**CONFIG.model_dump(), "planner": {"solver": "sweeps"}}
-    few, config = routes.take(np.arange(150)), parse_config(document, where="test")
-    undisturbed = fit_regions(network, few, config, num_regions=1, num_workers=1)
-    family, killed = Family(os.getpid()), []
+def test_killed_workers_are_replaced_and_the_bytes_are_the_same(four_cpus, network, routes, alone):
+    """Up to four times, in every ninth evaluation or so, a worker of this process's own Ray is killed at its work."""
+    family, killed, seen = Family(os.getpid()), [], set()
 
-    def kill_one() -> None:
-        while not killed:
-            time.sleep(0.3)
+    def kill_one(step):
+        if step.num_evaluations // 9 in seen or len(killed) == 4:
+            return
+        family.look()
+        for pid in family.named("WorkerActor.evaluate")[:1]:
+            seen.add(step.num_evaluations // 9)
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    model = fit_regions(network, routes, config(count=4, penalty=10), num_workers=2, progress=kill_one)
+    assert len(killed) >= 3
+    assert model.summary["workers"]["num_deaths"] == len(killed)
+    assert_same_to_the_byte(model, alone)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_workers_that_keep_dying_end_the_run_with_the_way_to_go_on(four_cpus, network, routes, tmp_path):
+    family, over = Family(os.getpid()), threading.Event()
+
+    def kill_all() -> None:
+        while not over.wait(0.2):
             family.look()
-            for pid in family.named("RegionActor.learn"):
-                time.sleep(1.0)  # into the training
+            for pid in family.named("WorkerActor"):
                 os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
 
-    killer = threading.Thread(target=kill_one, daemon=True)
+    killer = threading.Thread(target=kill_all, daemon=True)
     killer.start()
-    disturbed = fit_regions(network, few, config, num_regions=1, num_workers=1)
-    assert len(killed) == 1
-    np.testing.assert_array_equal(disturbed.turn_cost, undisturbed.turn_cost)
-    assert disturbed.coefficients == undisturbed.coefficients
+    try:
+        with pytest.raises(ResourceError, match=r"none that lives.*--resume"):
+            fit_regions(network, routes, config(count=4, penalty=10), num_workers=1, folder=tmp_path)
+    finally:
+        over.set()
+        killer.join()
 
 
-def test_the_actors_are_gone(four_cpus, merged):
+class StopError(Exception):
+    """What stands for a driver's death at a moment of our choosing."""
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(network, routes, alone, tmp_path):
+    """Wherever it stops: an evaluation, a step, a stage; and again after each resumption."""
+    settings, stops = config(count=4, penalty=10), [3, 7, 20]
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"checkpoint_every": 1})})
+    for number, stop in enumerate(stops):
+
+        def stop_there(step, stop=stop):
+            if step.num_evaluations > stop:
+                raise StopError
+
+        with pytest.raises(StopError):
+            fit_regions(
+                network, routes, settings, address=IN_PROCESS, folder=tmp_path, resume=number > 0, progress=stop_there
+            )
+    computed = []
+    model = fit_regions(
+        network,
+        routes,
+        settings,
+        address=IN_PROCESS,
+        folder=tmp_path,
+        resume=True,
+        progress=lambda step: computed.append(step.num_evaluations),
+    )
+    assert min(computed) > stops[-1], "what was evaluated before is not evaluated again"
+    assert_same_to_the_byte(model, alone)
+
+
+def test_resuming_another_run_is_refused(network, routes, tmp_path):
+    with pytest.raises(StoredFolderError, match="no checkpoint to resume from"):
+        fit_regions(network, routes, config(count=2, penalty=0), address=IN_PROCESS, folder=tmp_path, resume=True)
+
+    def stop(step):
+        if step.num_evaluations > 6:
+            raise StopError
+
+    with pytest.raises(StopError):
+        fit_regions(network, routes, config(count=2, penalty=0), address=IN_PROCESS, folder=tmp_path, progress=stop)
+    with pytest.raises(ConfigurationError, match="another configuration"):
+        fit_regions(network, routes, config(count=2, penalty=5), address=IN_PROCESS, folder=tmp_path, resume=True)
+
+
+def test_the_actors_are_gone(four_cpus, network, routes):
+    fit_regions(network, routes.take(np.arange(50)), config(count=1), num_workers=1)
     deadline = time.monotonic() + 10
     while ray.available_resources().get("CPU", 0) < 4:
         assert time.monotonic() < deadline, "an actor still holds its CPU"
         time.sleep(0.1)
 
 
-def test_the_router_serves_across_borders(network, merged, tmp_path):
-    model = load_model(save_model(merged, tmp_path / "merged"))
+def test_the_router_serves_across_borders(network, alone, tmp_path):
+    model = load_model(save_model(alone, tmp_path / "merged"))
     router = Router(model)
     ids = network.graph.edge_id
-    first, last = int(np.argmin(merged.edge_region)), int(np.argmax(merged.edge_region))
+    first, last = int(np.argmin(alone.edge_region)), int(np.argmax(alone.edge_region))
     found = router.route(f"edge:{ids[first]}", f"edge:{ids[last]}")
-    assert len({int(merged.edge_region[edge]) for edge in found.edges}) > 1
+    assert len({int(alone.edge_region[edge]) for edge in found.edges}) > 1
     turns = network.turns.find(np.array(found.edges[:-1], np.int32), np.array(found.edges[1:], np.int32))
-    assert found.cost == pytest.approx(merged.turn_cost[turns].sum(), rel=1e-4)
+    assert found.cost == pytest.approx(alone.turn_cost[turns].sum(), rel=1e-4)
 
 
-def test_a_region_without_trips_gets_the_weighted_mean(four_cpus, network, routes):
-    partition = bisect(network, 2)
-    region = partition.region[routes.edge]
-    rows = [row for row in range(len(routes)) if not region[routes.first[row] : routes.first[row + 1]].any()]
-    low = routes.take(np.array(rows))
-    model = fit_regions(network, low, CONFIG, num_regions=4, num_workers=1)
+def test_each_edge_is_priced_by_its_own_region(network, alone):
+    features = make_features(network, tuple(TASTE))
+    for region in alone.regions:
+        priced = np.flatnonzero(alone.edge_region[network.turns.to_edge] == region.region)
+        own = -features.value[priced] @ values(region.coefficients)
+        np.testing.assert_allclose(alone.turn_cost[priced], np.maximum(own, 1e-6), rtol=1e-12)
+
+
+def test_a_region_without_trips_takes_what_the_others_have_in_common(network, routes):
+    region = bisect(network, 2).region
+    low = np.array([not region[routes.route(row)].any() for row in range(len(routes))])
+    some = routes.take(np.flatnonzero(low))
+    settings = config(count=4, crossing="cut", balance=0.0, penalty=10)
+    model = fit_regions(network, some, settings, address=IN_PROCESS)
     empty = [one for one in model.regions if not one.num_routes]
     taught = [one for one in model.regions if one.num_routes]
-    assert len(empty) == 2
-    assert all("no trips inside" in one.note for one in empty)
-    assert all(c.standard_error is None and "weighted" in c.note for one in empty for c in one.coefficients)
-    weight = np.array([one.num_routes for one in taught], float)
-    mean = weight @ np.array([values(one.coefficients) for one in taught]) / weight.sum()
+    assert 0 < len(empty) < 3
+    assert all(one.note == NOTES["untaught"] for one in empty)
+    assert all(c.standard_error is None for one in empty for c in one.coefficients)
+    mean = np.mean([values(one.coefficients) for one in taught], axis=0)
     for one in empty:
-        np.testing.assert_allclose(values(one.coefficients), mean, rtol=1e-12)
-
-
-def test_no_trip_inside_any_region(network, routes):
-    """Found before a Ray is looked for: none is asked for here, and none is at this address."""
-    region = bisect(network, 4).region
-    rows = [r for r in range(len(routes)) if len(set(region[routes.route(r)].tolist())) > 1]
-    with pytest.raises(NoDemonstrationsError, match="cross a border between 4 regions") as caught:
-        fit_regions(network, routes.take(np.array(rows)), CONFIG, num_regions=4, address="127.0.0.1:1")
-    assert caught.value.__notes__ == ["with fewer regions, fewer trips cross a border"]
+        np.testing.assert_allclose(values(one.coefficients), mean, rtol=1e-4)
 
 
 def test_more_workers_than_cpus(four_cpus, network, routes):
     started = time.monotonic()
     with pytest.raises(ResourceError, match=r"9 workers.* 4 CPUs"):
-        fit_regions(network, routes, CONFIG, num_regions=2, num_workers=9)
+        fit_regions(network, routes, config(count=2), num_workers=9)
     assert time.monotonic() - started < 10
 
 
-def test_a_typed_error_in_an_actor_names_its_region(four_cpus, network, routes):
-    """A start under which no values exist: each region's training refuses it, each with its own cycle."""
-    config = CONFIG.model_copy(
-        update={"training": CONFIG.training.model_copy(update={"start": {"travel_time_min": 0.5, "constant": 0.5}})}
-    )
-    with pytest.raises(TroddenError) as here:
-        fit(network, routes, config)
-    with pytest.raises(TroddenError) as there:
-        fit_regions(network, routes, config, num_regions=2, num_workers=1)
-    assert type(there.value) is type(here.value) is InfeasibleRewardError
-    assert there.value.cycle
-    assert there.value.__notes__[-1] in {"in region 0", "in region 1"}
+def test_settings_that_regions_cannot_be_trained_with():
+    for more, said in (
+        ({"planner": {"horizon": 0}}, "horizon 0 does not have"),
+        ({"planner": {"solver": "factorization"}}, "works in corridors"),
+        ({"planner": {"horizon": 2}, "regions": {"count": 2, "crossing": "cut"}}, "horizon infinity"),
+        ({"training": {"method": "newton"}}, "for one reward everywhere"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            parse_config({"regions": {"count": 2}, **more}, where="test")
+
+
+def test_a_start_without_values_is_an_error_that_says_why(network, routes):
+    settings = config(count=2, penalty=0)
+    training = settings.training.model_copy(update={"start": {"travel_time_min": 0.5, "constant": 0.5}})
+    with pytest.raises(ConfigurationError, match="NonPositiveCostError"):
+        fit_regions(network, routes, settings.model_copy(update={"training": training}), address=IN_PROCESS)
+
+
+def test_sums_are_taken_in_the_order_of_the_blocks(network, routes, tmp_path):
+    """An evaluator that answers in reverse gives the same bytes."""
+    seen = []
+
+    class Reversed(dispatch.InProcess):
+        def evaluate(self, keys, table, progress):
+            answers = dict(zip(keys[::-1], super().evaluate(keys[::-1], table, progress), strict=True))
+            seen.append(len(keys))
+            return [answers[key] for key in keys]
+
+    from trodden.distributed.coordinator import _shards  # the objective below is of these
+
+    settings = config(count=4, penalty=10)
+    features = make_features(network, tuple(TASTE))
+    partition = bisect(network, 4)
+    shards = _shards(tmp_path, network, routes.for_ending("arrival"), partition, features, settings)
+    found = []
+    for evaluator in (dispatch.InProcess(shards), Reversed(shards)):
+        objective = RegionalObjective(
+            shards,
+            evaluator,
+            np.ones(3),
+            settings,
+            names=features.names,
+            network_checksum=network.checksum,
+            run="",
+            checkpoint=None,
+        )
+        loss, gradient = objective.evaluate("learned", np.tile(list(TASTE.values()), (4, 1)))
+        found.append((loss, gradient.tobytes()))
+    assert found[0] == found[1]
+    assert seen
