@@ -62,6 +62,10 @@ $(STAMP): setup.cfg pyproject.toml
 demo: $(STAMP)  ## read a real map, learn, route, draw: writes OUT (default out/demo)
 	$(BIN)/python -m trodden.cli.demo --output "$(OUT)"
 
+.PHONY: cluster-demo
+cluster-demo: wheel  ## start two Ray nodes here, train on them by `ray job submit` with the wheel, stop them
+	$(BIN)/python -m trodden.cli.cluster_demo --output out/cluster --wheel "$$(ls -t dist/*.whl | head -n 1)"
+
 # $(call needs,NAME,what it is): stop with a sentence where a variable is missing
 needs = @$(if $($(1)),:,$(error make $(MAKECMDGOALS): missing $(1)=$(2)))
 

@@ -26,6 +26,7 @@ from .console import (
     say,
 )
 from .plan import plan
+from .regions import experts, partition
 
 if TYPE_CHECKING:
     from ..irl.model import LearnedModel
@@ -311,6 +312,8 @@ def train(
 
 
 app.command()(plan)
+app.command()(partition)
+app.command()(experts)
 
 
 @app.command()

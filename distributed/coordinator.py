@@ -92,10 +92,11 @@ def fit_regions(
     partition = make_partition(network, routes, config)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-")) if folder is None else folder)
+        workers = stack.enter_context(_session(address, num_workers))  # what is not there is said before any work
         shards = _shards(place / "shards", network, routes, partition, features, config)
         run = _run_digest(shards, features, config)
         start = _checkpoint(place / "checkpoint", network, features, config, run) if resume else None
-        evaluator = stack.enter_context(_evaluator(shards, address, num_workers))
+        evaluator = stack.enter_context(_evaluator(shards, workers))
         size = np.sqrt(features.range.mean_square)
         objective = RegionalObjective(
             shards,
@@ -117,11 +118,12 @@ def fit_regions(
     return _model(network, routes, config, features, partition, shards, objective, evaluator.timing, learned, started)
 
 
-def make_partition(network: RoadNetwork, routes: Demonstrations, config: Config) -> Partition:
-    """The map cut as ``[regions]`` says."""
-    settings = config.regions
-    weights = np.repeat(routes.weight, np.diff(routes.first))
-    load = edge_load(network.graph.num_edges, routes.edge, weights, share=settings.balance)
+def make_partition(network: RoadNetwork, routes: Demonstrations | None, config: Config) -> Partition:
+    """The map cut as ``[regions]`` says; without routes it is the edges alone that are balanced."""
+    settings, load = config.regions, None
+    if routes is not None:
+        weights = np.repeat(routes.weight, np.diff(routes.first))
+        load = edge_load(network.graph.num_edges, routes.edge, weights, share=settings.balance)
     cut = bisect if settings.method == "bisection" else bisect_by_metis
     return cut(network, settings.count, load=load)
 
@@ -150,19 +152,20 @@ def _learn(objective: RegionalObjective, features: Features, config: Config) -> 
         return _Learned(shared, np.inf, {})
     if wanted != "auto":
         objective.stage(f"penalty {wanted:g}")
-        return _Learned(_fit(objective, shared.table, wanted, config, "learned"), wanted, {})
+        own = _fit(objective, shared.table, wanted, config, "learned", blocks=shared.curvature)
+        return _Learned(own, wanted, {})
     return _chosen(objective, shared, config)
 
 
 def _chosen(objective: RegionalObjective, shared: RegionalOptimum, config: Config) -> _Learned:
     """The penalty under which held-out routes are likeliest; then a fit to all routes under it."""
     tables, losses = {np.inf: shared.table}, {np.inf: _held_out_loss(objective, shared.table)}
-    last = np.inf
+    last = shared
     for penalty in PENALTIES:
         objective.stage(f"penalty {penalty:g}")
-        tables[penalty] = _fit(objective, tables[last], penalty, config, "learned", wants_errors=False).table
+        last = _fit(objective, last.table, penalty, config, "learned", blocks=last.curvature, wants_errors=False)
+        tables[penalty] = last.table
         losses[penalty] = _held_out_loss(objective, tables[penalty])
-        last = penalty
     best = min(losses, key=lambda penalty: losses[penalty])
     objective.stage(f"penalty {best:g}, all routes")
     optimum = _fit(objective, tables[best], best, config, "all")
@@ -177,6 +180,7 @@ def _fit(
     config: Config,
     part: Part,
     *,
+    blocks: Floats | None = None,
     wants_errors: bool = True,
 ) -> RegionalOptimum:
     return fit_regions_from(
@@ -184,6 +188,7 @@ def _fit(
         start,
         penalty,
         meets=objective.meets,
+        blocks=blocks,
         wants_errors=wants_errors,
         max_steps=config.training.max_iterations,
         on_step=objective.step_taken,
@@ -268,17 +273,26 @@ def _checkpoint(path: Path, network: RoadNetwork, features: Features, config: Co
 
 
 @contextmanager
-def _evaluator(shards: Shards, address: str, num_workers: int | None) -> Iterator[Evaluator]:
+def _session(address: str, num_workers: int | None) -> Iterator[int]:
+    """How many Ray workers to use; 0 where the work is done in this process."""
     if address == IN_PROCESS:
-        yield InProcess(shards)
+        yield 0
         return
     with ray_session(address, num_workers) as count:
-        num_blocks = sum(len(info.blocks) for info in shards.infos)
-        workers = RayWorkers(shards, min(count, num_blocks))
-        try:
-            yield workers
-        finally:
-            workers.close()
+        yield count
+
+
+@contextmanager
+def _evaluator(shards: Shards, num_workers: int) -> Iterator[Evaluator]:
+    if not num_workers:
+        yield InProcess(shards)
+        return
+    num_blocks = sum(len(info.blocks) for info in shards.infos)
+    workers = RayWorkers(shards, min(num_workers, num_blocks))
+    try:
+        yield workers
+    finally:
+        workers.close()
 
 
 def _model(

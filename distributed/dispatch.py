@@ -53,6 +53,8 @@ class Timing:
     busy: float = 0.0
     """Worked by workers, added up."""
     num_workers: int = 1
+    num_nodes: int = 1
+    """Machines (or Ray nodes) that workers ran on."""
     num_deaths: int = 0
 
     @property
@@ -116,6 +118,7 @@ class RayWorkers:
         }
         self.timing = Timing(num_workers=num_workers)
         self._deaths_of: dict[Key, int] = {}
+        self._nodes: set[str] = set()
         self._workers = [self._start(number) for number in range(num_workers)]
 
     def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
@@ -203,6 +206,8 @@ class RayWorkers:
                 raise found
             if isinstance(found, str):
                 worker.is_ready = True
+                self._nodes.add(found)
+                self.timing.num_nodes = len(self._nodes)
                 continue
             answers[key] = found.answer
             self._seconds[key] = found.seconds

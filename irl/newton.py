@@ -38,8 +38,6 @@ class NewtonResult:
     point: Floats
     """float64[F]."""
     is_converged: bool
-    inverse: Floats | None = None
-    """float64[F, F], what `minimise_from` took for the Hessian's inverse in the end."""
 
 
 def minimise(
@@ -115,19 +113,19 @@ def minimise_from(
         step = -inverse @ gradient
         decrement = float(-gradient @ step)
         if decrement <= small_decrement:
-            return NewtonResult(point, True, inverse)
+            return NewtonResult(point, True)
         size, there = 1.0, evaluate(point + step)
         while there is None or there[0] > loss - 1e-4 * size * decrement + _ROUNDING * abs(loss):
             size *= 0.5
             if size < _SHORTEST:
-                return NewtonResult(point, False, inverse)
+                return NewtonResult(point, False)
             there = evaluate(point + size * step)
         moved, change = size * step, there[1] - gradient
         point, (loss, gradient) = point + moved, there
         inverse = bfgs_update(inverse, moved, change)
         if callback is not None:
             callback(point, loss, gradient)
-    return NewtonResult(point, False, inverse)
+    return NewtonResult(point, False)
 
 
 def bfgs_update(inverse: Floats, moved: Floats, change: Floats) -> Floats:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.files import write_file
-from ..core.types import Floats
+from ..core.types import Floats, Ints
 from ..graphs.road_graph import RoadNetwork
 from .map_views import (
     BACKGROUND,
@@ -34,7 +34,7 @@ from .map_views import (
 )
 from .trip_map import draw_trip_map
 
-__all__ = ["draw_network_png", "draw_trip_map", "draw_trip_png"]
+__all__ = ["draw_matrix_png", "draw_network_png", "draw_regions_png", "draw_trip_map", "draw_trip_png"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,6 +143,94 @@ def draw_network_png(
     ticks = round_ticks(scale.vmin, scale.vmax)
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
+
+
+def draw_regions_png(
+    network: RoadNetwork, region: Ints, path_png: str | Path, *, title: str = "", is_simulated: bool = False
+) -> Path:
+    """Draw every edge in the colour of its region, regions side by side in different ones, each with its number.
+
+    Parameters
+    ----------
+    region
+        int32[E].
+
+    Raises
+    ------
+    MissingDataError
+        The network has no coordinates.
+    OSError
+        The picture could not be written.
+    """
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+
+    view = view_of(np.stack(network.graph.require_coordinates("a map of regions"), axis=1), margin=0.02)
+    figure, axes = _blank_map(view)
+    edges = np.flatnonzero(one_per_road(network, np.ones(network.graph.num_edges, bool)))
+    lines = [view.project(network.edge_polyline(int(edge))) for edge in edges]
+    colours = colormaps["tab10"](region[edges] % 10)
+    thin = float(np.clip(1.6 - 0.22 * np.log10(len(lines)), 0.4, 1.0)) if len(lines) > 500 else 1.0
+    axes.add_collection(
+        LineCollection(lines, colors=colours, linewidths=line_widths(network)[edges] * thin * 1.2, capstyle="round")
+    )
+    middles = np.array([line.mean(axis=0) for line in lines])
+    for number in np.unique(region[edges]).tolist():
+        x, y = np.median(middles[region[edges] == number], axis=0)
+        box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85}
+        axes.annotate(str(number), (x, y), ha="center", va="center", fontsize=11, color=INK, bbox=box, zorder=16)
+    return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
+
+
+def draw_matrix_png(
+    values: Floats,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    path_png: str | Path,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    number: str = "{:+.3f}",
+    is_simulated: bool = False,
+) -> Path:
+    """Draw a table of numbers as a heat map: 0 is white, more is red and less is blue; NaN is grey.
+
+    Parameters
+    ----------
+    values
+        float64[len(rows), len(columns)].
+
+    Raises
+    ------
+    OSError
+        The picture could not be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.8 + 0.75 * len(columns), 1.8 + 0.5 * len(rows)), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    limit = float(np.nanmax(np.abs(values), initial=1e-12))
+    shown = np.ma.masked_invalid(values)
+    axes.set_facecolor("#d9d6d0")
+    axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        text = "-" if np.isnan(value) else number.format(value)
+        dark = abs(value) > 0.6 * limit
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
+    axes.set_xticks(range(len(columns)), columns, fontsize=8.5)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8.5)
+    axes.tick_params(length=0)
+    axes.set_xlabel(x_label, fontsize=9.5, color=INK)
+    axes.set_ylabel(y_label, fontsize=9.5, color=INK)
+    axes.set_title(title, fontsize=11, loc="left", color=INK, pad=16 if is_simulated else 8, parse_math=False)
+    if is_simulated:
+        axes.set_title("simulated routes", fontsize=8.5, loc="right", color="#b03a2e", style="italic")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.08)
+    return write_file(path_png, buffer.getvalue())
 
 
 def _blank_map(view: View) -> tuple[Figure, Axes]:

@@ -32,7 +32,7 @@ _CONVERGED = 1e-6
 """Nats: a thousandth of a standard error in every direction."""
 _NOTHING = 1e-13
 """Nats: below this there is nothing left to polish."""
-LARGEST_HESSIAN = 200
+LARGEST_HESSIAN = 100
 """Evaluations that standard errors may cost; beyond, each region's are those given the other regions' coefficients."""
 _LEAST_CURVATURE = 1e-9
 """Relative to the largest: directions that the data say less about are left where they are."""
@@ -51,7 +51,8 @@ class RegionalOptimum:
     """Negative log-likelihood in nats, without the penalty."""
     curvature: Floats
     """float64[R F, R F], Hessian of the loss; where ``is_whole`` is False, the regions' own blocks of it alone. Where
-    all share one reward, what counts is its sum over regions, which is exact. Empty where no errors are wanted."""
+    all share one reward, what counts is its sum over regions, which is exact. Where no errors were wanted, that of a
+    point on the way."""
     is_whole: bool
     num_steps: int
     is_converged: bool
@@ -84,6 +85,7 @@ def fit_regions_from(
     penalty: float,
     *,
     meets: Bools | None = None,
+    blocks: Floats | None = None,
     wants_errors: bool = True,
     max_steps: int = 200,
     on_step: Callable[[int, float, float], None] | None = None,
@@ -94,8 +96,12 @@ def fit_regions_from(
     ----------
     meets
         bool[R, R]: regions on whose coefficients a trip may depend together. Default: none does on two.
+    blocks
+        float64[R F, R F], the Hessian near the start where that is known (``blocks`` of another optimum): it saves F
+        evaluations.
     wants_errors
-        Whether the Hessian at the end, which standard errors follow from, is worth its evaluations.
+        Whether the last digits, and the Hessian at the end, which standard errors follow from, are worth their
+        evaluations.
     on_step
         Called after each step with (steps up to now, penalised loss in nats, largest component of its gradient).
 
@@ -108,8 +114,8 @@ def fit_regions_from(
 
     Notes
     -----
-    F evaluations for a Hessian and one for every step, some F + 12 from a good start, and at the end 2 F more for each
-    group of regions that do not meet, for the standard errors (`largest_hessian` says when that is left out).
+    F evaluations for a Hessian and one for every step, some F + 12 from a good start, and at the end F more for each
+    group of regions that do not meet, for the standard errors (`LARGEST_HESSIAN` says when that is left out).
     """
     count, size = start.shape
     pooling = Pooling(count, size, penalty)
@@ -132,10 +138,12 @@ def fit_regions_from(
         raise ConfigurationError(where="[training] start", problem=f"has no values in every region ({first})")
     while True:
         before = steps
+        if blocks is None:
+            blocks = curvature(evaluate, pooling.table(point), alone)
         found = minimise_from(
             asked,
             point,
-            pooling.hessian(curvature(evaluate, pooling.table(point), alone)),
+            pooling.hessian(blocks),
             small_decrement=_SMALL_DECREMENT,
             max_iterations=min(_ROUND_STEPS, max_steps - steps),
             callback=step_taken,
@@ -144,41 +152,51 @@ def fit_regions_from(
         if found.is_converged or steps >= max_steps or steps == before:
             break
         _log.info("a new Hessian after %d steps", steps)
-    assert found.inverse is not None  # the start has values
-    point = _polished(asked, point, found.inverse, step_taken)
-    table = pooling.table(point)
-    last = evaluate(table)
-    assert not isinstance(last, str)  # it was evaluated before
+        blocks = None
     if not wants_errors:
-        return RegionalOptimum(table, last[0], np.zeros((0, 0)), False, steps, found.is_converged, np.nan)
-    is_whole = pooling.is_shared or bool((meets == alone).all()) or 2 * size * len(groups(meets)) <= LARGEST_HESSIAN
-    matrix = curvature(evaluate, table, meets if is_whole and not pooling.is_shared else alone, is_central=True)
-    slope = pooling.pulled(*last, point)[1]
-    decrement = float(slope @ linalg.pinvh(pooling.hessian(matrix), rtol=_LEAST_CURVATURE) @ slope)
-    return RegionalOptimum(table, last[0], matrix, is_whole, steps, decrement <= _CONVERGED, decrement)
+        table = pooling.table(point)
+        return RegionalOptimum(table, _loss(evaluate, table), blocks, False, steps, found.is_converged, np.nan)
+    is_whole = pooling.is_shared or bool((meets == alone).all()) or size * len(groups(meets)) <= LARGEST_HESSIAN
+    is_separate = pooling.is_shared or not is_whole or bool((meets == alone).all())
+    matrix = curvature(evaluate, pooling.table(point), alone if is_separate else meets, is_central=is_separate)
+    point, decrement = _polished(asked, point, pooling.hessian(matrix), step_taken)
+    table = pooling.table(point)
+    loss = _loss(evaluate, table)
+    return RegionalOptimum(table, loss, matrix, is_whole, steps, decrement <= _CONVERGED, decrement)
 
 
 def _polished(
     asked: Callable[[Floats], tuple[float, Floats] | None],
     point: Floats,
-    inverse: Floats,
+    matrix: Floats,
     step_taken: Callable[[Floats, float, Floats], None],
-) -> Floats:
-    """The point after a few more steps of BFGS, judged by the gradient: differences of the loss are rounding by now."""
-    metric, here = inverse, asked(point)
-    assert here is not None
+) -> tuple[Floats, float]:
+    """(point, ``g' H^+ g`` there) after a few steps from the Hessian at hand, judged by the gradient.
+
+    Differences of the loss are rounding by now.
+    """
+    metric = inverse = linalg.pinvh(matrix, rtol=_LEAST_CURVATURE)
+    here = asked(point)
+    assert here is not None  # it was evaluated before
+    decrement = float(here[1] @ metric @ here[1])
     for _ in range(_POLISHING_STEPS):
-        size = float(here[1] @ metric @ here[1])
-        if size <= _NOTHING:
+        if decrement <= _NOTHING:
             break
         step = -inverse @ here[1]
         there = asked(point + step)
-        if there is None or float(there[1] @ metric @ there[1]) > 0.5 * size:
+        if there is None or float(there[1] @ metric @ there[1]) > 0.9 * decrement:
             break
         inverse = bfgs_update(inverse, step, there[1] - here[1])
         point, here = point + step, there
+        decrement = float(here[1] @ metric @ here[1])
         step_taken(point, *here)
-    return point
+    return point, decrement
+
+
+def _loss(evaluate: Evaluate, table: Floats) -> float:
+    found = evaluate(table)
+    assert not isinstance(found, str)  # it was evaluated before
+    return found[0]
 
 
 def curvature(evaluate: Evaluate, table: Floats, meets: Bools, *, is_central: bool = False) -> Floats:

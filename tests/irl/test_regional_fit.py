@@ -70,7 +70,8 @@ def test_the_optimum_is_scipys(penalty, shared_rows):
         [(gradient(want.x + step) - gradient(want.x - step)) / 2e-5 for step in np.eye(len(want.x)) * 1e-5]
     )
     assert found.is_whole
-    np.testing.assert_allclose(pooling.hessian(found.curvature), whole, rtol=1e-3, atol=1e-3)
+    # Forward differences where regions share trips: three digits of the largest.
+    np.testing.assert_allclose(pooling.hessian(found.curvature), whole, rtol=1e-3, atol=1e-3 * np.abs(whole).max())
 
 
 def test_out_of_steps_is_not_converged():
