@@ -41,6 +41,7 @@ _NEEDED_FOR = {
     "routingkit-cch": "fast queries; without it the SciPy engine answers, more slowly",
     "scipy": "shortest paths and factorisations",
     "shapely": "geometry",
+    "threadpoolctl": "one thread per worker",
     "tomli-w": "writing configuration",
     "typer": "the command line",
 }

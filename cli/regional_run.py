@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from ..core.config import Config
-from ..core.errors import InterruptedRunError
+from ..core.errors import InterruptedRunError, TroddenError
 from ..core.locks import locked
 from ..distributed.coordinator import fit_regions
 from ..distributed.objective import RegionalProgress
@@ -52,6 +52,10 @@ def train_regions_into(
                     progress=lambda step: update(0, _shown(step)),
                 )
             save_model(model, output)
+        except TroddenError:
+            if not (folder / "checkpoint").exists():  # shards alone are soon made again
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         except (KeyboardInterrupt, Terminated) as stop:
             is_interrupt = isinstance(stop, KeyboardInterrupt)
             notes = getattr(stop, "__notes__", None) or ["nothing was finished, so there is nothing to resume"]

@@ -92,6 +92,10 @@ def fit_regions(
     partition = make_partition(network, routes, config)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-")) if folder is None else folder)
+        if resume and not (place / "checkpoint").exists():
+            raise StoredFolderError(
+                path=place / "checkpoint", problem="there is no checkpoint to resume from", remedy="Leave out --resume"
+            )
         workers = stack.enter_context(_session(address, num_workers))  # what is not there is said before any work
         shards = _shards(place / "shards", network, routes, partition, features, config)
         run = _run_digest(shards, features, config)
@@ -259,8 +263,6 @@ def _run_digest(shards: Shards, features: Features, config: Config) -> str:
 
 
 def _checkpoint(path: Path, network: RoadNetwork, features: Features, config: Config, run: str) -> Checkpoint:
-    if not path.exists():
-        raise StoredFolderError(path=path, problem="there is no checkpoint to resume from", remedy="Leave out --resume")
     names = regional_names(features.names, config.regions.count)
     found = load_checkpoint(path, network_checksum=network.checksum, names=names)
     if found.run != run:

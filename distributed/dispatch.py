@@ -264,6 +264,7 @@ def all_keys(shards: Shards, *, is_held_out: Iterable[bool] = (False,)) -> list[
 
 
 def _cause(error: Exception) -> str:
-    """The last line of Ray's account, which is where the cause stands."""
+    """The first sentence of what Ray's account of a death ends with; the rest is advice for other cases."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    said = lines[-1] if lines else type(error).__name__
+    return said.rpartition("Worker exit detail: ")[2].split(". ")[0]

@@ -31,7 +31,7 @@ before = signal.getsignal(signal.SIGTERM)
 alone = fit(network, routes, config)
 assert "jax" in sys.modules
 regional = fit_regions(network, routes, config, num_regions=1, num_workers=1)
-assert abs(alone.coefficients[0].value - regional.coefficients[0].value) < 1e-8
+assert abs(alone.coefficients[0].value - regional.coefficients[0].value) < 1e-6
 assert signal.getsignal(signal.SIGTERM) is before, "Ray's own handler was left in place"
 print("done")
 """
@@ -81,10 +81,12 @@ def test_sigterm_in_the_middle_of_regional_training(tmp_path):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)  # it might be done before another process has even started
     second = trodden(*train, "model", cwd=tmp_path)
     assert second.code == 2
     assert f"model is in use by process {process.pid}" in second.err
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
     assert "Traceback" not in errors
