@@ -97,7 +97,7 @@ def _kill_workers(
     def killer() -> None:
         nonlocal kills
         while not over.wait(every) and kills < count:
-            working = [pid for pid in _descendants(os.getpid()) if "WorkerActor.evaluate" in _command(pid)]
+            working = [pid for pid in _descendants(os.getpid()) if "WorkerActor.call" in _command(pid)]
             if working:
                 os.kill(working[kills % len(working)], signal.SIGKILL)
                 kills += 1

@@ -159,8 +159,9 @@ class RegionsConfig(_Section):
     (where 1 is a nat per typical turn). 0: independent experts; infinity: one shared reward; ``auto``: chosen on
     routes that are held out for it, then trained on all."""
     crossing: Literal["exact", "cut"] = "exact"
-    """Routes that cross a border: whole, in corridors that reach into the other regions, or cut into a piece per
-    region (a conditional likelihood, which says nothing about the choice of the crossing)."""
+    """Routes that cross a border: whole, or cut into a piece per region (a conditional likelihood, which says nothing
+    about the choice of the crossing). Whole ones are solved in corridors that reach into the other regions, or with
+    ``[planner] solver = "factorization"`` on the whole map, one LU per region and one small system between borders."""
     halo_km: float = Field(default=2.0, ge=0)
     """With ``exact``: how far around its routes a shard's map reaches."""
     method: Literal["bisection", "metis"] = "bisection"
@@ -203,11 +204,13 @@ class Config(_Section):
             raise ValueError("[regions] needs a likelihood, which horizon 0 does not have; choose 1 or more")
         if crossing == "cut" and planner.horizon != "infinity":
             raise ValueError("[regions] crossing = 'cut' is for horizon infinity; with a finite one routes stay whole")
-        if crossing == "exact" and planner.solver not in ("auto", "corridors"):
+        if crossing == "exact" and planner.solver == "sweeps":
             raise ValueError(
-                f"[regions] crossing = 'exact' works in corridors, not by solver = {planner.solver!r}; leave it out, "
-                "or take crossing = 'cut'"
+                "[regions] crossing = 'exact' works in corridors or by solver = 'factorization', not by sweeps; leave "
+                "the solver out, or take crossing = 'cut'"
             )
+        if crossing == "exact" and planner.solver == "factorization" and planner.horizon != "infinity":
+            raise ValueError("[regions] solver = 'factorization' is for horizon infinity; leave the solver out")
         if self.training.method != "auto":
             raise ValueError("[training] method is for one reward everywhere; with [regions] leave it out")
 

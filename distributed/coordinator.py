@@ -28,7 +28,7 @@ from ..irl.features import make_features
 from ..irl.model import LearnedModel
 from ..irl.regional_fit import RegionalOptimum, fit_regions_from, starting_row
 from .cluster import LOCAL, ray_session
-from .dispatch import Evaluator, InProcess, RayWorkers, Timing
+from .dispatch import InProcess, RayWorkers, Timing, Workers
 from .merging import merged_costs, region_summaries, shared_coefficients
 from .objective import Part, RegionalObjective, RegionalProgress, regional_names
 from .regions import Shards, write_shards
@@ -100,11 +100,11 @@ def fit_regions(
         shards = _shards(place / "shards", network, routes, partition, features, config)
         run = _run_digest(shards, features, config)
         start = _checkpoint(place / "checkpoint", network, features, config, run) if resume else None
-        evaluator = stack.enter_context(_evaluator(shards, workers))
+        crew = stack.enter_context(_crew(shards, workers))
         size = np.sqrt(features.range.mean_square)
         objective = RegionalObjective(
             shards,
-            evaluator,
+            crew,
             np.where(size > 0, size, 1.0),
             config,
             names=features.names,
@@ -116,10 +116,13 @@ def fit_regions(
         )
         try:
             learned = _learn(objective, features, config)
+            border_error = objective.border_error(learned.optimum.table)
         except BaseException as stop:
             stop.add_note(objective.save())
             raise
-    return _model(network, routes, config, features, partition, shards, objective, evaluator.timing, learned, started)
+    return _model(
+        network, routes, config, features, partition, shards, objective, crew.timing, learned, border_error, started
+    )
 
 
 def make_partition(network: RoadNetwork, routes: Demonstrations | None, config: Config) -> Partition:
@@ -231,10 +234,9 @@ def _shards(
     settings = config.regions
     is_exact = settings.crossing == "exact"
     # One thread per worker. Regions' own parts are small maps, but one reward has to be trained by one solver in all of
-    # them, and whole routes need corridors.
-    planner = config.planner.model_copy(
-        update={"threads": 1, "solver": "corridors" if is_exact else config.planner.solver}
-    )
+    # them, and whole routes are solved in corridors unless the LU is asked for.
+    solver = "corridors" if is_exact and config.planner.solver == "auto" else config.planner.solver
+    planner = config.planner.model_copy(update={"threads": 1, "solver": solver})
     is_held_out = np.zeros(len(routes), bool)
     if settings.penalty == "auto" and settings.count > 1:
         is_held_out = np.random.default_rng(config.training.seed).random(len(routes)) < settings.validation_share
@@ -285,7 +287,7 @@ def _session(address: str, num_workers: int | None) -> Iterator[int]:
 
 
 @contextmanager
-def _evaluator(shards: Shards, num_workers: int) -> Iterator[Evaluator]:
+def _crew(shards: Shards, num_workers: int) -> Iterator[Workers]:
     if not num_workers:
         yield InProcess(shards)
         return
@@ -307,6 +309,7 @@ def _model(
     objective: RegionalObjective,
     timing: Timing,
     learned: _Learned,
+    border_error: float,
     started: float,
 ) -> LearnedModel:
     table = learned.optimum.table / objective.scale
@@ -325,7 +328,7 @@ def _model(
         "held_out_loss_by_penalty": learned.held_out,
         "log_likelihood": -learned.optimum.loss,
         "log_likelihood_per_route": -learned.optimum.loss / weight,
-        "border_error": objective.border_error,
+        "border_error": border_error,
         "is_converged": learned.optimum.is_converged,
         "decrement": learned.optimum.decrement,
         "regional_evaluations": objective.num_evaluations,

@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,13 +36,34 @@ _READY: Key = (-1, -1)
 """Stands for the question whether a worker has started."""
 
 
-class Evaluator(Protocol):
-    """Evaluates blocks of shards under a table of coefficients, in the order of the keys."""
+class Workers(Protocol):
+    """Whoever works: Ray's actors, or this process."""
 
     timing: Timing
 
+    def call(
+        self, method: str, arguments: Mapping[Key, tuple[Any, ...]], progress: Callable[[int], None]
+    ) -> dict[Key, Any]:
+        """``shard.method(block, *arguments)`` for every key; ``progress`` gets the number of answers."""
+
+
+class Evaluator(Protocol):
+    """Evaluates blocks of shards under a table of coefficients."""
+
     def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
-        """One answer per key; ``table`` float64[R, F] in the features' own units. ``progress`` gets blocks done."""
+        """One answer per key, in their order; ``table`` float64[R, F] in the features' own units."""
+
+
+class BlockEvaluator:
+    """Blocks that are evaluated each by itself: routes in corridors, and pieces of routes."""
+
+    def __init__(self, shards: Shards, workers: Workers) -> None:
+        self._rows, self._workers = {info.region: list(info.regions) for info in shards.infos}, workers
+
+    def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
+        """As `Evaluator.evaluate`."""
+        found = self._workers.call("evaluate", {key: (table[self._rows[key[0]]],) for key in keys}, progress)
+        return [found[key] for key in keys]
 
 
 @dataclass
@@ -63,26 +84,24 @@ class Timing:
         return max(0.0, 1 - self.busy / max(self.elapsed * self.num_workers, 1e-9))
 
 
-def _rows(shards: Shards) -> dict[int, list[int]]:
-    return {info.region: list(info.regions) for info in shards.infos}
-
-
 class InProcess:
-    """The same work here, one block after the other, without Ray."""
+    """The same work here, one call after the other, without Ray."""
 
     def __init__(self, shards: Shards) -> None:
-        self._worker, self._rows = ShardWorker(shards.folder), _rows(shards)
+        self._worker = ShardWorker(shards.folder)
         self.timing = Timing()
 
-    def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
-        """As `Evaluator.evaluate`."""
-        answers = []
+    def call(
+        self, method: str, arguments: Mapping[Key, tuple[Any, ...]], progress: Callable[[int], None]
+    ) -> dict[Key, Any]:
+        """As `Workers.call`."""
+        answers = {}
         with threadpool_limits(1):  # as in a worker
-            for region, block in keys:
-                done = self._worker.evaluate(region, block, table[self._rows[region]])
+            for key, given in arguments.items():
+                done = self._worker.call(method, *key, *given)
                 self.timing.busy += done.seconds
                 self.timing.elapsed += done.seconds
-                answers.append(done.answer)
+                answers[key] = done.answer
                 progress(len(answers))
         return answers
 
@@ -102,6 +121,13 @@ class _Worker:
     """Since it last finished a block."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Task:
+    method: str
+    arguments: dict[Key, tuple[Any, ...]]
+    """Ray's references."""
+
+
 class RayWorkers:
     """Workers on Ray. Each is given a stretch of the blocks, so that it opens few shards; who is done takes of others.
 
@@ -110,19 +136,17 @@ class RayWorkers:
     """
 
     def __init__(self, shards: Shards, num_workers: int) -> None:
-        self._shards, self._rows = shards, _rows(shards)
-        self._seconds: dict[Key, float] = {
-            (info.region, number): float(block.end - block.begin)
-            for info in shards.infos
-            for number, block in enumerate(info.blocks)
-        }
+        self._shards = shards
+        self._seconds: dict[tuple[str, Key], float] = {}
         self.timing = Timing(num_workers=num_workers)
         self._deaths_of: dict[Key, int] = {}
         self._nodes: set[str] = set()
         self._workers = [self._start(number) for number in range(num_workers)]
 
-    def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
-        """As `Evaluator.evaluate`.
+    def call(
+        self, method: str, arguments: Mapping[Key, tuple[Any, ...]], progress: Callable[[int], None]
+    ) -> dict[Key, Any]:
+        """As `Workers.call`.
 
         Raises
         ------
@@ -132,22 +156,27 @@ class RayWorkers:
             Workers keep dying, or none can be started.
         """
         started = time.perf_counter()
-        for worker, share in zip(self._workers, self._cut(keys, len(self._workers)), strict=True):
+        for worker, share in zip(self._workers, self._cut(method, list(arguments)), strict=True):
             worker.queue = deque(share)
-        parts = {region: ray.put(table[rows]) for region, rows in self._rows.items()}
-        answers: dict[Key, BlockAnswer] = {}
+        # Arrays go through the object store, each once, however many blocks or attempts are given it.
+        stored: dict[int, Any] = {}
+        for array in (one for given in arguments.values() for one in given):
+            if id(array) not in stored:
+                stored[id(array)] = ray.put(array)
+        task = _Task(method, {key: tuple(stored[id(one)] for one in given) for key, given in arguments.items()})
+        answers: dict[Key, Any] = {}
         try:
-            while len(answers) < len(keys):
-                self._hand_out(parts)
-                self._collect(answers)
+            while len(answers) < len(arguments):
+                self._hand_out(task)
+                self._collect(method, answers)
                 progress(len(answers))
         finally:
             for worker in self._workers:
                 worker.queue.clear()
-                # What is left is of an evaluation that ended early, but for the word that a fresh worker is ready.
+                # What is left is of a call that ended early, but for the word that a fresh worker is ready.
                 worker.at = {reference: key for reference, key in worker.at.items() if key == _READY}
             self.timing.elapsed += time.perf_counter() - started
-        return [answers[key] for key in keys]
+        return answers
 
     def close(self) -> None:
         """Stop the workers."""
@@ -161,21 +190,24 @@ class RayWorkers:
         worker.at[actor.ready.remote()] = _READY
         return worker
 
-    def _cut(self, keys: list[Key], count: int) -> list[list[Key]]:
-        """Stretches of equal expected time."""
-        seconds = np.cumsum([self._seconds[key] for key in keys])
+    def _cut(self, method: str, keys: list[Key]) -> list[list[Key]]:
+        """Stretches of equal time, as far as that is known from earlier calls; one for each worker."""
+        count = len(self._workers)
+        known = [self._seconds[method, key] for key in keys if (method, key) in self._seconds]
+        usual = sum(known) / len(known) if known else 1.0
+        seconds = np.cumsum([self._seconds.get((method, key), usual) for key in keys])
         total = float(seconds[-1]) if len(keys) else 0.0
         ends = np.searchsorted(seconds, total * np.arange(1, count) / count, side="left") + 1
         edges = [0, *np.minimum(ends, len(keys)).tolist(), len(keys)]
         return [keys[one:two] for one, two in itertools.pairwise(edges)]
 
-    def _hand_out(self, parts: dict[int, Any]) -> None:
+    def _hand_out(self, task: _Task) -> None:
         for worker in self._workers:
             while worker.is_ready and len(worker.at) < _IN_FLIGHT:
                 key = self._next(worker)
                 if key is None:
                     break
-                reference = worker.actor.evaluate.remote(*key, parts[key[0]])
+                reference = worker.actor.call.remote(task.method, *key, *task.arguments[key])
                 worker.at[reference] = key
 
     def _next(self, worker: _Worker) -> Key | None:
@@ -187,7 +219,7 @@ class RayWorkers:
             return None
         return longest.queue.pop()
 
-    def _collect(self, answers: dict[Key, BlockAnswer]) -> None:
+    def _collect(self, method: str, answers: dict[Key, Any]) -> None:
         by_reference = {reference: worker for worker in self._workers for reference in worker.at}
         done, _ = ray.wait(list(by_reference), num_returns=1, timeout=_POLL_S)
         for reference in done:
@@ -210,7 +242,7 @@ class RayWorkers:
                 self.timing.num_nodes = len(self._nodes)
                 continue
             answers[key] = found.answer
-            self._seconds[key] = found.seconds
+            self._seconds[method, key] = found.seconds
             self.timing.busy += found.seconds
         self._look_for_missing()
 

@@ -15,7 +15,9 @@ from ..core.config import Config
 from ..core.types import Floats, Ints
 from ..irl.checkpoints import Checkpoint, save_checkpoint
 from ..irl.evaluations import Evaluation, History
-from .dispatch import Evaluator, Key, all_keys
+from .border import BorderEvaluator
+from .border_shards import BORDERS
+from .dispatch import BlockEvaluator, Evaluator, Key, Workers, all_keys
 from .regions import Shards
 
 _log = logging.getLogger(__name__)
@@ -44,8 +46,8 @@ class RegionalProgress:
     share_waiting: float
     """Of the workers' time, so far."""
     border_error: float
-    """Largest expected number of visits per route to where a shard's map ends, in any evaluation: `crossing="exact"`
-    is exact up to about so many nats."""
+    """Expected number of visits per route to where a shard's map ends, in the last evaluation: with corridors,
+    ``crossing="exact"`` is exact up to about so many nats."""
 
 
 class RegionalObjective:
@@ -57,7 +59,7 @@ class RegionalObjective:
     def __init__(
         self,
         shards: Shards,
-        evaluator: Evaluator,
+        workers: Workers,
         scale: Floats,
         config: Config,
         *,
@@ -68,7 +70,9 @@ class RegionalObjective:
         resume: Checkpoint | None = None,
         progress: Callable[[RegionalProgress], None] | None = None,
     ) -> None:
-        self._shards, self._evaluator, self.scale, self._config = shards, evaluator, scale, config
+        self._shards, self._workers, self.scale, self._config = shards, workers, scale, config
+        kind = BorderEvaluator if shards.crossing == BORDERS else BlockEvaluator
+        self._evaluator: Evaluator = kind(shards, workers)
         self._names, self._network, self._run, self._path = names, network_checksum, run, checkpoint
         self._history = History(() if resume is None else resume.evaluations)
         self._progress = progress
@@ -82,7 +86,7 @@ class RegionalObjective:
         for rows in self._rows.values():
             self.meets[np.ix_(rows, rows)] = True
         self.num_evaluations = 0
-        self.border_error = 0.0
+        self._watched = 0.0
         self._stage, self._step, self._loss, self._gradient = "", 0, np.nan, np.nan
         self._num_routes_done, self._started = 0, time.perf_counter()
         self._last: Floats = np.zeros(0)
@@ -106,6 +110,16 @@ class RegionalObjective:
                 del self._recent[next(iter(self._recent))]
             self._recent[memory] = found
         return self._recent[memory]
+
+    def border_error(self, table: Floats) -> float:
+        """Expected number of visits per route to where a shard's map ends: one more evaluation, which is not recorded.
+
+        0 where routes are cut, or the whole map's own model is evaluated.
+        """
+        if self._shards.crossing != "exact":
+            return 0.0
+        self._computed(_PARTS.index("all"), "all", table)
+        return self._watched
 
     def save(self) -> str:
         """Write a checkpoint now; what a message says about it."""
@@ -143,7 +157,7 @@ class RegionalObjective:
             watched += answer.watched
             rows: Ints = self._rows[key[0]]
             gradient[rows] += answer.gradient
-        self.border_error = max(self.border_error, watched / self.weight[part])
+        self._watched = watched / self.weight[part]
         self._num_routes_done += sum(self._size(key) for key in keys)
         slope = (gradient / self.scale).ravel()
         return Evaluation(number, "gradient", point, loss, slope, np.zeros((0, 0)))
@@ -162,8 +176,8 @@ class RegionalObjective:
                 total,
                 self.num_evaluations,
                 self._num_routes_done / seconds,
-                self._evaluator.timing.share_waiting,
-                self.border_error,
+                self._workers.timing.share_waiting,
+                self._watched,
             )
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,29 +17,16 @@ from ..core.folders import read_folder, write_folder
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.partition import Partition, edges_near, sub_network
 from ..graphs.road_graph import RoadNetwork
-from ..graphs.store import load_network, save_network
+from ..graphs.store import load_network
+from ..irl.border_likelihood import BorderLikelihood
 from ..irl.demonstrations import Demonstrations, demonstrations_from_edges
 from ..irl.destinations import Ending
 from ..irl.pieces import cut_at_borders
 from ..irl.regional_likelihood import Block, RegionalLikelihood, TripSet
+from .border_shards import BORDERS, open_border_shard, write_border_shards
+from .shard_files import SHARD, SHARD_VERSION, ShardInfo, store_shard
 
-SHARD_VERSION = 1
-_SHARD, _INDEX = "shard", "shards"
-
-
-@dataclass(frozen=True)
-class ShardInfo:
-    """What the driver keeps of a shard."""
-
-    region: int
-    regions: tuple[int, ...]
-    """The regions that price some edge of it: coefficients of these it asks for, and gradients in these it answers."""
-    num_edges: int
-    num_routes: int
-    """Routes, or pieces of routes, that are learned from or held out here."""
-    weight: float
-    """Their weights, added up."""
-    blocks: tuple[Block, ...]
+_INDEX = "shards"
 
 
 @dataclass(frozen=True)
@@ -75,8 +61,9 @@ def write_shards(
     """Write one shard per region in which a route begins; those of the same making that lie there already are kept.
 
     ``crossing="exact"``: routes stay whole, each with the region of its first edge; a shard's network is what lies
-    within ``halo_m`` of its routes, whichever region prices it. ``"cut"``: routes are cut at borders, and a shard's
-    network is its region with the edges that lead out of it.
+    within ``halo_m`` of its routes, whichever region prices it. With ``solver="factorization"`` a shard is instead its
+    region and the edges that its turns lead to, with its part of every route: see `border_shards`. ``"cut"``: routes
+    are cut at borders, and a shard's network is its region with the edges that lead out of it.
 
     O(regions (T + E)); the memory of the largest shard beside the network's own.
     """
@@ -88,19 +75,26 @@ def write_shards(
     if found is not None and found.digest == made:
         return found
     is_crossing = partition.is_crossing(routes.first, routes.edge)
+    if config.solver == "factorization" and crossing == "exact":
+        parts = write_border_shards(folder, network, routes, partition, names, config.ending, is_held_out)
+        return _write_index(folder, Shards(folder, made, parts, BORDERS, int(is_crossing.sum())))
     rows = _by_region(routes, partition, crossing, is_held_out, config.ending)
     infos = []
     for region, trips in rows:
         edges, is_exit = _edges_of(network, partition, region, trips, halo_m)
         infos.append(_write_shard(folder, network, partition, region, trips, edges, is_exit, names, config, routes))
+    return _write_index(folder, Shards(folder, made, tuple(infos), crossing, int(is_crossing.sum())))
+
+
+def _write_index(folder: Path, shards: Shards) -> Shards:
     document = {
-        "digest": made,
-        "crossing": crossing,
-        "num_crossing": int(is_crossing.sum()),
-        "shards": [_to_json(info) for info in infos],
+        "digest": shards.digest,
+        "crossing": shards.crossing,
+        "num_crossing": shards.num_crossing,
+        "shards": [_to_json(info) for info in shards.infos],
     }
     write_folder(folder / "index", kind=_INDEX, version=SHARD_VERSION, document=document, arrays={})
-    return Shards(folder, made, tuple(infos), crossing, int(is_crossing.sum()))
+    return shards
 
 
 def read_shards(folder: Path) -> Shards:
@@ -115,7 +109,11 @@ def read_shards(folder: Path) -> Shards:
         ) from error
 
 
-def open_shard(path: Path) -> RegionalLikelihood:
+Shard = RegionalLikelihood | BorderLikelihood
+"""What a worker opens: blocks of trips evaluated each by itself, or a region's part in evaluating the whole map."""
+
+
+def open_shard(path: Path) -> Shard:
     """A shard ready to evaluate, verified; everything comes from its folder.
 
     Raises
@@ -123,8 +121,10 @@ def open_shard(path: Path) -> RegionalLikelihood:
     StoredFolderError
         The shard is missing, damaged, or of another version.
     """
-    stored = read_folder(path, kind=_SHARD, version=SHARD_VERSION)
+    stored = read_folder(path, kind=SHARD, version=SHARD_VERSION)
     try:
+        if stored.document["crossing"] == BORDERS:
+            return open_border_shard(stored)
         network, document = load_network(stored.folders["network"]), stored.document
         arrays = stored.arrays
         trip_sets = tuple(
@@ -243,13 +243,7 @@ def _write_shard(
         "is_simulated": routes.is_simulated,
         "trip_sets": [{"ending": one.ending, "is_held_out": one.is_held_out} for one in trips],
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"region-{region}"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".network-") as scratch:
-        inner = save_network(sub_network(network, edges, is_exit=is_exit), Path(scratch) / "network")
-        write_folder(
-            target, kind=_SHARD, version=SHARD_VERSION, document=document, arrays=arrays, folders={"network": inner}
-        )
+    target = store_shard(folder, region, sub_network(network, edges, is_exit=is_exit), document, arrays)
     likelihood = open_shard(target)
     return ShardInfo(
         region,

@@ -1,4 +1,4 @@
-"""Thin Ray actors around `trodden.irl.regional_likelihood`: a worker opens shards from disk and evaluates blocks."""
+"""Thin Ray actors around the likelihoods of `trodden.irl`: a worker opens shards from disk and asks them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import ray
 from threadpoolctl import threadpool_limits
 
 from ..core.errors import TroddenError
-from ..core.types import Floats
-from ..irl.regional_likelihood import BlockAnswer, RegionalLikelihood
-from .regions import open_shard
+from .regions import Shard, open_shard
 
 _ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
 """For a worker's JAX, which is imported after this is set, if at all. An environment that Ray sets costs it 3 s."""
@@ -24,28 +22,28 @@ _MOST_OPEN = 8
 
 @dataclass(frozen=True, eq=False)
 class WorkDone:
-    """A block's answer, and what it took."""
+    """What was asked for, and what it took."""
 
-    answer: BlockAnswer
+    answer: Any
     seconds: float
     """In the worker, opening its shard included."""
 
 
 class ShardWorker:
-    """Evaluates blocks of any shard of a folder. Keeps no state that an answer depends on."""
+    """Asks shards of a folder: any method of theirs, for any block. Keeps no state that an answer depends on."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open: dict[int, RegionalLikelihood] = {}
+        self._open: dict[int, Shard] = {}
 
-    def evaluate(self, region: int, block: int, table: Floats) -> WorkDone:
-        """One block of a region's shard under the coefficients of the shard's regions, float64[K, F]."""
+    def call(self, method: str, region: int, block: int, *arguments: Any) -> WorkDone:
+        """``shard.method(block, *arguments)`` of a region's shard; arrays among the arguments may be read-only."""
         started = time.perf_counter()
         shard = self._shard(region)
-        answer = shard.evaluate(shard.blocks[block], np.array(table))  # Ray's arrays are read-only
+        answer = getattr(shard, method)(shard.blocks[block], *arguments)
         return WorkDone(answer, time.perf_counter() - started)
 
-    def _shard(self, region: int) -> RegionalLikelihood:
+    def _shard(self, region: int) -> Shard:
         found = self._open.pop(region, None)
         if found is None:
             if len(self._open) >= _MOST_OPEN:
@@ -69,9 +67,9 @@ class WorkerActor:
         """The node that it runs on, once it runs."""
         return ray.get_runtime_context().get_node_id()
 
-    def evaluate(self, region: int, block: int, table: Floats) -> WorkDone | TroddenError:
-        """As `ShardWorker.evaluate`; a typed error is returned, not raised, so that Ray does not wrap it."""
+    def call(self, method: str, region: int, block: int, *arguments: Any) -> WorkDone | TroddenError:
+        """As `ShardWorker.call`; a typed error is returned, not raised, so that Ray does not wrap it."""
         try:
-            return self._worker.evaluate(region, block, table)
+            return self._worker.call(method, region, block, *arguments)
         except TroddenError as error:
             return error

@@ -60,11 +60,14 @@ def assert_same_to_the_byte(one, other):
     assert one.coefficients == other.coefficients
 
 
+@pytest.mark.parametrize("solver", ["corridors", "factorization"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_one_shared_reward_is_that_of_one_process(network, routes, count):
-    """Corridors against one LU of the whole map, regions and all: estimates and standard errors."""
+def test_one_shared_reward_is_that_of_one_process(network, routes, count, solver):
+    """Against one LU of the whole map, regions and all: estimates and standard errors."""
     whole = fit(network, routes, parse_config(DOCUMENT, where="test"))
-    regional = fit_regions(network, routes, config(count=count, penalty="infinity"), address=IN_PROCESS)
+    settings = config(count=count, penalty="infinity")
+    settings = settings.model_copy(update={"planner": settings.planner.model_copy(update={"solver": solver})})
+    regional = fit_regions(network, routes, settings, address=IN_PROCESS)
     np.testing.assert_allclose(values(regional.coefficients), values(whole.coefficients), rtol=1e-6)
     np.testing.assert_allclose(regional.turn_cost, whole.turn_cost, rtol=1e-6)
     np.testing.assert_allclose(regional.entry_cost, whole.entry_cost, rtol=1e-6)
@@ -124,7 +127,7 @@ def test_killed_workers_are_replaced_and_the_bytes_are_the_same(four_cpus, netwo
         if step.num_evaluations // 9 in seen or len(killed) == 4:
             return
         family.look()
-        for pid in family.named("WorkerActor.evaluate")[:1]:
+        for pid in family.named("WorkerActor.call")[:1]:
             seen.add(step.num_evaluations // 9)
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
@@ -153,6 +156,22 @@ def test_workers_that_keep_dying_end_the_run_with_the_way_to_go_on(four_cpus, ne
     finally:
         over.set()
         killer.join()
+
+
+@pytest.mark.parametrize("ending", ["arrival", "stop"])
+def test_the_whole_maps_model_on_workers(four_cpus, network, ending):
+    """Schur complements in three rounds: the same bytes for any workers, and what corridors find."""
+    routes = simulate(network, 240, taste=TASTE, seed=5, num_destinations=40, max_km=0.5, ending=ending)
+    models = {}
+    for solver, workers in (("factorization", 0), ("factorization", 2), ("corridors", 0)):
+        document = {**config(count=4, penalty=10).model_dump(), "planner": {"solver": solver, "ending": ending}}
+        address = "local" if workers else IN_PROCESS
+        settings = parse_config(document, where="test")
+        models[solver, workers] = fit_regions(network, routes, settings, num_workers=workers or None, address=address)
+    assert_same_to_the_byte(models["factorization", 0], models["factorization", 2])
+    exact, near = models["factorization", 0], models["corridors", 0]
+    np.testing.assert_allclose(exact.turn_cost, near.turn_cost, rtol=1e-5)
+    assert exact.summary["log_likelihood"] == pytest.approx(near.summary["log_likelihood"], rel=1e-8)
 
 
 class StopError(Exception):
@@ -254,7 +273,8 @@ def test_more_workers_than_cpus(four_cpus, network, routes):
 def test_settings_that_regions_cannot_be_trained_with():
     for more, said in (
         ({"planner": {"horizon": 0}}, "horizon 0 does not have"),
-        ({"planner": {"solver": "factorization"}}, "works in corridors"),
+        ({"planner": {"solver": "sweeps"}}, "not by sweeps"),
+        ({"planner": {"solver": "factorization", "horizon": 2}}, "horizon infinity"),
         ({"planner": {"horizon": 2}, "regions": {"count": 2, "crossing": "cut"}}, "horizon infinity"),
         ({"training": {"method": "newton"}}, "for one reward everywhere"),
     ):
@@ -270,14 +290,13 @@ def test_a_start_without_values_is_an_error_that_says_why(network, routes):
 
 
 def test_sums_are_taken_in_the_order_of_the_blocks(network, routes, tmp_path):
-    """An evaluator that answers in reverse gives the same bytes."""
+    """Workers that answer in reverse give the same bytes."""
     seen = []
 
     class Reversed(dispatch.InProcess):
-        def evaluate(self, keys, table, progress):
-            answers = dict(zip(keys[::-1], super().evaluate(keys[::-1], table, progress), strict=True))
-            seen.append(len(keys))
-            return [answers[key] for key in keys]
+        def call(self, method, arguments, progress):
+            seen.append(len(arguments))
+            return super().call(method, dict(reversed(list(arguments.items()))), progress)
 
     from trodden.distributed.coordinator import _shards  # the objective below is of these
 

@@ -9,6 +9,8 @@ import pytest
 from regional_city import TASTE, make_city
 from trodden.core.config import PlannerConfig
 from trodden.core.errors import StoredFolderError
+from trodden.distributed.border import BorderEvaluator
+from trodden.distributed.dispatch import InProcess, all_keys
 from trodden.distributed.regions import open_shard, read_shards, write_shards
 from trodden.graphs.partition import bisect, edge_load
 from trodden.irl.features import make_features
@@ -76,6 +78,49 @@ def test_whole_trips_have_the_likelihood_of_the_whole_map(tmp_path, network, rou
     assert sum(info.num_routes for info in shards.infos) == len(routes)
     if num_regions > 1:
         assert shards.num_crossing > 0
+
+
+@pytest.mark.parametrize("num_regions", [1, 2, 4, 8])
+@pytest.mark.parametrize("ending", ["arrival", "stop"])
+def test_the_whole_maps_model_across_borders(tmp_path, network, num_regions, ending):
+    """Schur complements of the borders against one LU of the whole map: value, likelihood and gradient to 1e-9."""
+    routes = simulate(network, 200, taste=TASTE, seed=5, num_destinations=40, max_km=0.6, ending=ending)
+    routes, partition = routes.for_ending(ending), bisect(network, num_regions)
+    config = PlannerConfig(solver="factorization", threads=1, ending=ending)
+    is_held_out = np.arange(len(routes)) % 4 == 0
+    shards = written(tmp_path, network, routes, partition, config, is_held_out=is_held_out)
+    table = table_of(num_regions)
+    regional = RegionalFeatures(make_features(network, NAMES), partition.region, num_regions)
+    for held_out in (False, True):
+        keys = all_keys(shards, is_held_out=(held_out,))
+        answers = BorderEvaluator(shards, InProcess(shards)).evaluate(keys, table, lambda done: None)
+        gradient = np.zeros_like(table)
+        for (region, _), answer in zip(keys, answers, strict=True):
+            (info,) = (one for one in shards.infos if one.region == region)
+            gradient[list(info.regions)] += answer.gradient
+        some = routes.take(np.flatnonzero(is_held_out == held_out))
+        whole = Planner(network.turns, config)
+        value, slope = whole.linear_log_likelihood(regional, table.ravel(), some.batch(ending))
+        assert sum(answer.loss for answer in answers) == pytest.approx(-value, rel=1e-11)
+        np.testing.assert_allclose(gradient, -regional.table(slope), rtol=1e-9, atol=1e-10 * np.abs(slope).max())
+    assert len(shards.infos) == num_regions, "regions without trips take part too"
+
+
+def test_a_reward_without_values_is_refused_wherever_its_cycle_runs(tmp_path, network, routes):
+    config = PlannerConfig(solver="factorization", threads=1)
+    shards = written(tmp_path, network, routes, bisect(network, 4), config)
+    evaluator, keys = BorderEvaluator(shards, InProcess(shards)), all_keys(shards)
+    answers = evaluator.evaluate(keys, 0.2 * table_of(4), lambda done: None)
+    assert {answer.refusal.split(":")[0] for answer in answers} == {"InfeasibleRewardError"}
+    assert all(np.isnan(answer.loss) for answer in answers)
+    # Between the reward at which regions diverge and the one at which the whole map does, borders alone are to blame.
+    refusals = [
+        evaluator.evaluate(keys, f * table_of(4), lambda done: None)[0].refusal for f in np.arange(0.3, 0.9, 0.01)
+    ]
+    assert [r for r in refusals if "several regions" in r], refusals
+    assert refusals[-1] == ""
+    answers = evaluator.evaluate(keys, 400 * table_of(4), lambda done: None)
+    assert answers[0].refusal.startswith("UnderflowError")
 
 
 def test_the_gradient_is_that_of_differences(tmp_path, network, routes):
