@@ -5,8 +5,9 @@ over all trips, each in its corridor.
 
 - `byte_identical`: loss and gradient of a pass, and the parameters of a whole training on --few trips, for 1, 2 and 4
   workers and for this process without Ray, all run twice.
-- `exact_max_error`: over 1, 2, 4 and 8 regions, the largest relative difference of loss, mean value and gradient
-  between the shards (crossing = "exact") and one LU of the whole map, of --few trips, at corridors of --tau nats.
+- `exact_max_error`: over 1, 2, 4 and 8 regions, the largest relative difference of loss, sum of values and gradient
+  between regions that solve the whole map's model together (an LU each and the Schur complement of their borders) and
+  one LU of the whole map, of --few trips. `corridor_max_error`: the same for whole trips in corridors of --tau nats.
 - `speedup_two_workers`: a pass with one worker over one with two.
 - `overhead_one_worker`: a pass with one worker over the same trips in one process held to one thread, minus 1.
 - `two_workers_over_two_threads`: a pass with two workers over one process with two threads.
@@ -35,8 +36,11 @@ from trodden.cli.console import out, text_table
 from trodden.core.config import Config, PlannerConfig, parse_config
 from trodden.core.types import Floats
 from trodden.distributed.coordinator import IN_PROCESS, fit_regions, make_partition
-from trodden.distributed.dispatch import Evaluator, InProcess, RayWorkers, all_keys
+from trodden.distributed.border import BorderEvaluator
+from trodden.distributed.border_shards import BORDERS
+from trodden.distributed.dispatch import BlockEvaluator, InProcess, RayWorkers, Workers, all_keys
 from trodden.distributed.regions import Shards, write_shards
+from trodden.graphs.partition import Partition
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.irl.demonstrations import Demonstrations
 from trodden.irl.features import make_features
@@ -64,7 +68,7 @@ def main() -> None:
         return
     out.print(f"{network.graph.num_edges:,} edges, {len(routes):,} simulated trips", markup=False)
     few = routes.take(np.arange(arguments.few))
-    figures: dict[str, Any] = {"exact_max_error": _exact_error(network, few, arguments.tau)}
+    figures: dict[str, Any] = dict(_exact_errors(network, few, arguments.tau))
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     figures |= _same_parameters(network, few, arguments.regions)
     figures |= _passes(network, routes, arguments)
@@ -97,8 +101,14 @@ def _config(num_regions: int, **regions: Any) -> Config:
 
 
 def _made(
-    folder: Path, network: RoadNetwork, routes: Demonstrations, num_regions: int, *, tau: float = 25.0
-) -> tuple[Shards, Any]:
+    folder: Path,
+    network: RoadNetwork,
+    routes: Demonstrations,
+    num_regions: int,
+    *,
+    tau: float = 25.0,
+    solver: Any = "corridors",
+) -> tuple[Shards, Partition]:
     config = _config(num_regions)
     partition = make_partition(network, routes, config)
     shards = write_shards(
@@ -107,7 +117,7 @@ def _made(
         routes,
         partition,
         tuple(TASTE),
-        PlannerConfig(solver="corridors", threads=1, corridor_tau=tau),
+        PlannerConfig(solver=solver, threads=1, **({"corridor_tau": tau} if solver == "corridors" else {})),
         crossing="exact",
         halo_m=1000 * config.regions.halo_km * (tau / 25.0),
         is_held_out=np.zeros(len(routes), bool),
@@ -115,8 +125,9 @@ def _made(
     return shards, partition
 
 
-def _pass(shards: Shards, evaluator: Evaluator, table: Floats) -> tuple[float, Floats]:
+def _pass(shards: Shards, workers: Workers, table: Floats) -> tuple[float, Floats]:
     """(loss, gradient float64[R, F]) of all trips."""
+    evaluator = (BorderEvaluator if shards.crossing == BORDERS else BlockEvaluator)(shards, workers)
     keys = all_keys(shards)
     rows = {info.region: list(info.regions) for info in shards.infos}
     loss, gradient = 0.0, np.zeros_like(table)
@@ -133,30 +144,38 @@ def _tables(num_regions: int) -> Floats:
     return np.array(list(TASTE.values())) * random.uniform(0.95, 1.1, (num_regions, len(TASTE)))
 
 
-def _exact_error(network: RoadNetwork, routes: Demonstrations, tau: float) -> float:
-    """Largest relative difference from one LU of the whole map."""
-    rows, worst = [], 0.0
-    for count in (1, 2, 4, 8):
-        with tempfile.TemporaryDirectory() as folder:
-            shards, partition = _made(Path(folder), network, routes, count, tau=tau)
-            table = _tables(count)
-            loss, gradient = _pass(shards, InProcess(shards), table)
-        regional = RegionalFeatures(make_features(network, tuple(TASTE)), partition.region, count)
-        planner = Planner(network.turns, PlannerConfig(solver="factorization"))
-        value, slope = planner.linear_log_likelihood(regional, table.ravel(), routes.batch("arrival"))
-        total, _ = planner.total_value(regional.reward(table.ravel()), routes.batch("arrival"))
-        observed = total + value
-        errors = [
-            abs(loss + value) / abs(value),
-            abs((observed + loss) - total) / abs(total),
-            float(np.abs(gradient.ravel() + slope).max() / np.abs(slope).max()),
-        ]
-        worst = max(worst, *errors)
-        rows.append([str(count), f"{shards.num_crossing}", *(f"{error:.1e}" for error in errors)])
-    titles = ["regions", "crossing trips", "loss", "values", "gradient"]
-    out.print(f"relative difference from one LU of the whole map, corridors of {tau:g} nats", markup=False)
-    out.print(text_table(titles, rows), markup=False)
-    return worst
+def _exact_errors(network: RoadNetwork, routes: Demonstrations, tau: float) -> dict[str, float]:
+    """Largest relative differences from one LU of the whole map."""
+    worst = {}
+    for solver in ("factorization", "corridors"):
+        rows = []
+        for count in (1, 2, 4, 8):
+            with tempfile.TemporaryDirectory() as folder:
+                shards, partition = _made(Path(folder), network, routes, count, tau=tau, solver=solver)
+                errors = _errors(network, routes, partition, shards, _tables(count))
+            rows.append((count, shards.num_crossing, *errors))
+        worst[solver] = max(max(row[2:]) for row in rows)
+        how = "Schur complements" if solver == "factorization" else f"corridors of {tau:g} nats"
+        out.print(f"relative difference from one LU of the whole map: {how}", markup=False)
+        shown = [[str(row[0]), str(row[1]), *(f"{error:.1e}" for error in row[2:])] for row in rows]
+        out.print(text_table(["regions", "crossing trips", "loss", "values", "gradient"], shown), markup=False)
+    return {"exact_max_error": worst["factorization"], "corridor_max_error": worst["corridors"]}
+
+
+def _errors(
+    network: RoadNetwork, routes: Demonstrations, partition: Partition, shards: Shards, table: Floats
+) -> tuple[float, float, float]:
+    loss, gradient = _pass(shards, InProcess(shards), table)
+    regional = RegionalFeatures(make_features(network, tuple(TASTE)), partition.region, partition.num_regions)
+    planner, batch = Planner(network.turns, PlannerConfig(solver="factorization")), routes.batch("arrival")
+    value, slope = planner.linear_log_likelihood(regional, table.ravel(), batch)
+    total, _ = planner.total_value(regional.reward(table.ravel()), batch)
+    observed = total + value
+    return (
+        abs(loss + value) / abs(value),
+        abs(observed + loss - total) / abs(total),
+        float(np.abs(gradient.ravel() + slope).max() / np.abs(slope).max()),
+    )
 
 
 def _same_parameters(network: RoadNetwork, routes: Demonstrations, num_regions: int) -> dict[str, Any]:
