@@ -35,9 +35,9 @@ from trodden import read_roads, simulate
 from trodden.cli.console import out, text_table
 from trodden.core.config import Config, PlannerConfig, parse_config
 from trodden.core.types import Floats
-from trodden.distributed.coordinator import IN_PROCESS, fit_regions, make_partition
 from trodden.distributed.border import BorderEvaluator
 from trodden.distributed.border_shards import BORDERS
+from trodden.distributed.coordinator import IN_PROCESS, fit_regions, make_partition
 from trodden.distributed.dispatch import BlockEvaluator, InProcess, RayWorkers, Workers, all_keys
 from trodden.distributed.regions import Shards, write_shards
 from trodden.graphs.partition import Partition
