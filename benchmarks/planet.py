@@ -91,7 +91,7 @@ def _plan(arguments: argparse.Namespace, lines: dict[str, Any], per_trip: float)
         "assumptions": [
             f"{arguments.states:.3g} states in {shards:.0f} shards of {edges:.3g} edges (halos not counted twice), "
             f"{arguments.demonstrations:.3g} demonstrations, {num_features} features",
-            f"trips as simulated here, {1000 * per_trip:.2f} ms each on one thread, an easy reward, no corridor widened",
+            f"trips as simulated here, {1000 * per_trip:.2f} ms each on one thread, an easy reward, none widened",
             "one epoch: one likelihood with its gradient over all demonstrations; a training takes 40 to 100 of them",
             "workers are never short of blocks; the driver adds up what one evaluation returns, 9 rows per block",
             "memory of a shard that is open, with the code; the driver's own network is not counted",

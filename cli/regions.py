@@ -73,7 +73,8 @@ def _partition_table(report: PartitionReport) -> str:
     ]
     if report.num_routes:
         share = report.num_crossing / report.num_routes
-        lines.append(f"{report.num_crossing:,} of {report.num_routes:,} routes cross a border ({share:.1%})")
+        word = "simulated routes" if report.is_simulated else "routes"
+        lines.append(f"{report.num_crossing:,} of {report.num_routes:,} {word} cross a border ({share:.1%})")
         lines.append(f"the busiest region has {report.route_imbalance:.2f} times the mean of routes")
     return "\n".join(lines)
 

@@ -37,6 +37,8 @@ class PartitionReport:
     num_crossing: int
     num_turns: int
     num_border_turns: int
+    is_simulated: bool
+    """The routes were drawn by `trodden simulate`."""
 
     @property
     def edge_imbalance(self) -> float:
@@ -74,6 +76,7 @@ def report_partition(network: RoadNetwork, partition: Partition, routes: Demonst
         num_crossing,
         turns.num_turns,
         int(is_border.sum()),
+        routes is not None and routes.is_simulated,
     )
 
 

@@ -77,7 +77,7 @@ def test_partition_counts_what_the_cut_does(folder):
         assert one["num_routes"] == own[routes.origin].sum()
         assert one["num_steps"] == own[routes.edge].sum()
         assert one["num_crossing"] == sum(c for row, c in enumerate(crossing) if own[routes.origin[row]])
-    assert f"{sum(crossing)} of 120 routes cross a border" in done.out
+    assert f"{sum(crossing)} of 120 simulated routes cross a border" in done.out
     assert "picture in r.png" in done.out
     assert (folder / "r.png").read_bytes()[:8] == PNG
     assert max(map(len, done.out.splitlines())) <= 80
