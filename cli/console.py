@@ -193,21 +193,26 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
             say(region.note)
         say(coefficient_table(region.coefficients, stated=stated, notes=not region.note))
     if model.regions:
-        _describe_regions(summary, word)
+        _describe_regions(summary, word, len(model.regions))
     if "solver" in summary:
         _describe_fit(model)
         _describe_optimum(summary)
 
 
-def _describe_regions(summary: dict[str, Any], word: str) -> None:
-    how = "kept whole" if summary["crossing"] == "exact" else "cut there"
-    say(f"\n{summary['num_crossing']} of {summary['num_routes']} {word} cross a border between regions: {how}")
+def _describe_regions(summary: dict[str, Any], word: str, count: int) -> None:
+    is_whole = summary["crossing"] == "exact" or count == 1
+    if count > 1:
+        how = "kept whole" if is_whole else "cut there"
+        say(f"\n{summary['num_crossing']} of {summary['num_routes']} {word} cross a border between regions: {how}")
     losses = summary["held_out_loss_by_penalty"]
     if losses:
         say("negative log-likelihood per held-out route by penalty (inf: one reward, 0: independent experts)")
         say(text_table(list(losses), [["-" if loss is None else f"{loss:.4f}" for loss in losses.values()]]))
-    say(f"penalty {summary['penalty']}{', chosen on those' if losses else ''}")
-    say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route or piece")
+    if count > 1:
+        penalty = summary["penalty"] if isinstance(summary["penalty"], str) else f"{summary['penalty']:g}"
+        say(f"penalty {penalty}{', chosen on those' if losses else ''}")
+    given = "" if is_whole else ", given where routes cross"
+    say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route{given}")
     if not summary["is_converged"]:
         warn(f"warning: stopped {summary['decrement']:.1e} nats before the optimum; raise [training] max_iterations")
     if summary["border_error"] > _BORDER_ERROR:

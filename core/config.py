@@ -194,14 +194,18 @@ class Config(_Section):
                 "by the factorisation alone; choose 'auto', 'l-bfgs' or 'adam'"
             )
         if self.regions.count > 1:
-            self._require_regional()
+            self.require_regional()
         return self
 
-    def _require_regional(self) -> None:
-        """`ValueError` for what a reward of several regions cannot be trained with."""
+    def require_regional(self) -> None:
+        """`ValueError` for what regions, or one region on Ray, cannot be trained with."""
         planner, crossing = self.planner, self.regions.crossing
         if planner.horizon == 0:
             raise ValueError("[regions] needs a likelihood, which horizon 0 does not have; choose 1 or more")
+        if self.training.method != "auto":
+            raise ValueError("[training] method is for a training without regions and without Ray; leave it out here")
+        if self.regions.count == 1:
+            return
         if crossing == "cut" and planner.horizon != "infinity":
             raise ValueError("[regions] crossing = 'cut' is for horizon infinity; with a finite one routes stay whole")
         if crossing == "exact" and planner.solver == "sweeps":
@@ -211,8 +215,6 @@ class Config(_Section):
             )
         if crossing == "exact" and planner.solver == "factorization" and planner.horizon != "infinity":
             raise ValueError("[regions] solver = 'factorization' is for horizon infinity; leave the solver out")
-        if self.training.method != "auto":
-            raise ValueError("[training] method is for one reward everywhere; with [regions] leave it out")
 
     def to_toml(self) -> str:
         """The configuration as TOML, every field spelled out."""

@@ -84,6 +84,10 @@ def fit_regions(
         ``resume`` without a checkpoint, or a damaged shard.
     """
     config = _with_count(config or Config(), num_regions)
+    try:
+        config.require_regional()
+    except ValueError as error:
+        raise ConfigurationError(where="regions", problem=str(error)) from error
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
     routes = demonstrations.for_ending(config.planner.ending)
@@ -231,12 +235,12 @@ def _shards(
     features: Features,
     config: Config,
 ) -> Shards:
-    settings = config.regions
-    is_exact = settings.crossing == "exact"
-    # One thread per worker. Regions' own parts are small maps, but one reward has to be trained by one solver in all of
-    # them, and whole routes are solved in corridors unless the LU is asked for.
-    solver = "corridors" if is_exact and config.planner.solver == "auto" else config.planner.solver
-    planner = config.planner.model_copy(update={"threads": 1, "solver": solver})
+    settings, planner, crossing = config.regions, config.planner, config.regions.crossing
+    if settings.count == 1:
+        crossing = "cut"  # there are no borders, and any solver will do on the whole map
+    elif crossing == "exact" and planner.solver == "auto":
+        planner = planner.model_copy(update={"solver": "corridors"})
+    planner = planner.model_copy(update={"threads": 1})
     is_held_out = np.zeros(len(routes), bool)
     if settings.penalty == "auto" and settings.count > 1:
         is_held_out = np.random.default_rng(config.training.seed).random(len(routes)) < settings.validation_share
@@ -247,7 +251,7 @@ def _shards(
         partition,
         features.names,
         planner,
-        crossing=settings.crossing,
+        crossing=crossing,
         halo_m=1000 * settings.halo_km,
         is_held_out=is_held_out,
     )
@@ -323,7 +327,7 @@ def _model(
         "routes_source": routes.source,
         "network_source": network.report.get("source", ""),
         "num_crossing": shards.num_crossing,
-        "crossing": shards.crossing,
+        "crossing": config.regions.crossing,
         "penalty": "infinity" if np.isinf(learned.penalty) else learned.penalty,
         "held_out_loss_by_penalty": learned.held_out,
         "log_likelihood": -learned.optimum.loss,

@@ -17,7 +17,7 @@ from ..irl.checkpoints import Checkpoint, save_checkpoint
 from ..irl.evaluations import Evaluation, History
 from .border import BorderEvaluator
 from .border_shards import BORDERS
-from .dispatch import BlockEvaluator, Evaluator, Key, Workers, all_keys
+from .dispatch import BlockEvaluator, Evaluator, Workers, all_keys
 from .regions import Shards
 
 _log = logging.getLogger(__name__)
@@ -78,6 +78,11 @@ class RegionalObjective:
         self._progress = progress
         self._recent: dict[tuple[str, bytes], tuple[float, Floats] | str] = {}
         self._rows = {info.region: np.array(info.regions, np.int32) for info in shards.infos}
+        self._sizes = {
+            (info.region, number): block.end - block.begin
+            for info in shards.infos
+            for number, block in enumerate(info.blocks)
+        }
         self._saved_at, self._unsaved = time.monotonic(), 0
         self.weight = {part: self._weight(part) for part in _PARTS}
         """Sum of the routes' weights in each part."""
@@ -158,7 +163,7 @@ class RegionalObjective:
             rows: Ints = self._rows[key[0]]
             gradient[rows] += answer.gradient
         self._watched = watched / self.weight[part]
-        self._num_routes_done += sum(self._size(key) for key in keys)
+        self._num_routes_done += sum(self._sizes[key] for key in keys)
         slope = (gradient / self.scale).ravel()
         return Evaluation(number, "gradient", point, loss, slope, np.zeros((0, 0)))
 
@@ -204,10 +209,6 @@ class RegionalObjective:
     def _weight(self, part: Part) -> float:
         blocks = [block for info in self._shards.infos for block in info.blocks]
         return float(sum(block.weight for block in blocks if block.is_held_out in _HELD_OUT[part]))
-
-    def _size(self, key: Key) -> int:
-        (info,) = (one for one in self._shards.infos if one.region == key[0])
-        return info.blocks[key[1]].end - info.blocks[key[1]].begin
 
 
 def regional_names(names: tuple[str, ...], num_regions: int) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from .regions import Shard, open_shard
 
 _ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
 """For a worker's JAX, which is imported after this is set, if at all. An environment that Ray sets costs it 3 s."""
-_MOST_OPEN = 8
-"""Shards that a worker holds at once; the one not used for longest is closed for another."""
+_MOST_EDGES = 20_000_000
+"""Edges of all shards that a worker holds open: some 4 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,7 @@ class ShardWorker:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: dict[int, Shard] = {}
+        self._last: tuple[int, Shard] | None = None
 
     def call(self, method: str, region: int, block: int, *arguments: Any) -> WorkDone:
         """``shard.method(block, *arguments)`` of a region's shard; arrays among the arguments may be read-only."""
@@ -44,12 +45,18 @@ class ShardWorker:
         return WorkDone(answer, time.perf_counter() - started)
 
     def _shard(self, region: int) -> Shard:
-        found = self._open.pop(region, None)
-        if found is None:
-            if len(self._open) >= _MOST_OPEN:
-                del self._open[next(iter(self._open))]
-            found = open_shard(self._folder / f"region-{region}")
-        self._open[region] = found
+        """What is open stays open, as far as memory goes: a worker comes by the same shards in every call, in turn."""
+        if region in self._open:
+            return self._open[region]
+        if self._last is not None and self._last[0] == region:
+            return self._last[1]
+        self._last = None  # before another takes its place
+        found = open_shard(self._folder / f"region-{region}")
+        held = sum(one.network.graph.num_edges for one in self._open.values())
+        if not self._open or held + found.network.graph.num_edges <= _MOST_EDGES:
+            self._open[region] = found
+        else:
+            self._last = region, found
         return found
 
 

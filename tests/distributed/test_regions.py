@@ -276,16 +276,28 @@ def test_settings_that_regions_cannot_be_trained_with():
         ({"planner": {"solver": "sweeps"}}, "not by sweeps"),
         ({"planner": {"solver": "factorization", "horizon": 2}}, "horizon infinity"),
         ({"planner": {"horizon": 2}, "regions": {"count": 2, "crossing": "cut"}}, "horizon infinity"),
-        ({"training": {"method": "newton"}}, "for one reward everywhere"),
+        ({"training": {"method": "newton"}}, "method is for a training without regions"),
     ):
         with pytest.raises(ConfigurationError, match=said):
             parse_config({"regions": {"count": 2}, **more}, where="test")
 
 
+def test_one_region_takes_what_one_region_can_be_trained_with(network, routes):
+    """Sweeps and finite horizons on the whole map too; but horizon 0 and a method of one's own are refused."""
+    whole = fit(network, routes, parse_config({**DOCUMENT, "planner": {"horizon": 2}}, where="test"))
+    one = fit_regions(
+        network, routes, parse_config({**DOCUMENT, "planner": {"horizon": 2}}, where="test"), address=IN_PROCESS
+    )
+    assert one.summary["log_likelihood"] == pytest.approx(whole.summary["log_likelihood"], rel=1e-6)
+    for document in ({"planner": {"horizon": 0}}, {"training": {"method": "l-bfgs"}}):
+        with pytest.raises(ConfigurationError):
+            fit_regions(network, routes, parse_config({**DOCUMENT, **document}, where="test"), address=IN_PROCESS)
+
+
 def test_a_start_without_values_is_an_error_that_says_why(network, routes):
     settings = config(count=2, penalty=0)
     training = settings.training.model_copy(update={"start": {"travel_time_min": 0.5, "constant": 0.5}})
-    with pytest.raises(ConfigurationError, match="NonPositiveCostError"):
+    with pytest.raises(ConfigurationError, match="has no values in every region"):
         fit_regions(network, routes, settings.model_copy(update={"training": training}), address=IN_PROCESS)
 
 
