@@ -7,14 +7,15 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import InterruptedRunError, TroddenError
+from ..core.folders import read_folder
 from ..core.locks import locked
 from ..distributed.coordinator import fit_regions
 from ..distributed.objective import RegionalProgress
 from ..graphs.road_graph import RoadNetwork
-from ..irl.checkpoints import save_model
+from ..irl.checkpoints import CHECKPOINT_VERSION, save_model
 from ..irl.demonstrations import Demonstrations
 from ..irl.model import LearnedModel
-from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar
+from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar, say
 
 
 def train_regions_into(
@@ -39,6 +40,9 @@ def train_regions_into(
     """
     folder = output.with_name(f"{output.name}.run")
     with locked(output):
+        if resume and (folder / "checkpoint").exists():
+            stored = read_folder(folder / "checkpoint", kind="checkpoint", version=CHECKPOINT_VERSION)
+            say(f"going on from evaluation {stored.document['iteration']}")
         try:
             with progress_bar(f"training {config.regions.count} regions", None) as update:
                 model = fit_regions(

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,8 @@ def fit_regions(
             learned = _learn(objective, features, config)
             border_error = objective.border_error(learned.optimum.table)
         except BaseException as stop:
-            stop.add_note(objective.save())
+            with suppress(StoredFolderError):  # a full disk may be what stopped it: the last checkpoint is whole
+                stop.add_note(objective.save())
             raise
     return _model(
         network, routes, config, features, partition, shards, objective, crew.timing, learned, border_error, started

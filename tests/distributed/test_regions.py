@@ -13,6 +13,7 @@ import pytest
 import ray
 from process_family import Family
 from regional_city import TASTE, make_city
+from trodden.core import folders
 from trodden.core.config import parse_config
 from trodden.core.errors import ConfigurationError, ResourceError, StoredFolderError
 from trodden.distributed import dispatch
@@ -20,7 +21,7 @@ from trodden.distributed.coordinator import IN_PROCESS, fit_regions
 from trodden.distributed.merging import NOTES
 from trodden.distributed.objective import RegionalObjective
 from trodden.graphs.partition import bisect
-from trodden.irl.checkpoints import load_model, save_model
+from trodden.irl.checkpoints import CHECKPOINT_VERSION, load_model, save_model
 from trodden.irl.features import make_features
 from trodden.irl.simulation import simulate
 from trodden.irl.training import fit
@@ -204,6 +205,29 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(network, routes, alone, tmp_pat
     )
     assert min(computed) > stops[-1], "what was evaluated before is not evaluated again"
     assert_same_to_the_byte(model, alone)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(network, routes, alone, tmp_path, monkeypatch):
+    """The N-th file that is written fails: the run ends with a typed error, and goes on where its checkpoint stands."""
+    settings = config(count=4, penalty=10)
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"checkpoint_every": 1})})
+    real, writes = folders._write_array, []
+
+    def write(path, array):
+        writes.append(path)
+        if len(writes) > 150:
+            raise OSError(28, "No space left on device")
+        real(path, array)
+
+    monkeypatch.setattr(folders, "_write_array", write)
+    with pytest.raises(StoredFolderError, match="No space left"):
+        fit_regions(network, routes, settings, address=IN_PROCESS, folder=tmp_path)
+    monkeypatch.undo()
+    stored = folders.read_folder(tmp_path / "checkpoint", kind="checkpoint", version=CHECKPOINT_VERSION)
+    assert stored.document["iteration"] > 1
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+    resumed = fit_regions(network, routes, settings, address=IN_PROCESS, folder=tmp_path, resume=True)
+    assert_same_to_the_byte(resumed, alone)
 
 
 def test_resuming_another_run_is_refused(network, routes, tmp_path):
