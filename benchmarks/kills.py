@@ -32,7 +32,7 @@ from ray.cluster_utils import Cluster
 from trodden import load_model, save_network, simulate
 from trodden.cli.console import out
 from trodden.core.config import Config, read_config
-from trodden.core.folders import read_folder
+from trodden.core.folders import is_stored, read_folder
 from trodden.distributed.coordinator import IN_PROCESS, fit_regions
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.irl.checkpoints import CHECKPOINT_VERSION
@@ -162,7 +162,7 @@ def _kill_some(place: Path, want: LearnedModel, count: int, whole: float, seed: 
         checkpoint = place / f"{name}.run" / "checkpoint"
         known = 0
         while True:
-            process = _train(place, name, ["--resume"] if checkpoint.exists() else [])
+            process = _train(place, name, ["--resume"] if is_stored(checkpoint) else [])
             try:
                 process.wait(timeout=random.uniform(0, whole))
             except subprocess.TimeoutExpired:
@@ -189,8 +189,7 @@ def _kill_some(place: Path, want: LearnedModel, count: int, whole: float, seed: 
 
 def _evaluations(checkpoint: Path) -> int:
     """How many evaluations a checkpoint holds; -1 where it is there and cannot be read."""
-    previous = checkpoint.with_name(f".{checkpoint.name}.previous")
-    if not checkpoint.exists() and not previous.exists():
+    if not is_stored(checkpoint):
         return 0
     try:
         return int(read_folder(checkpoint, kind="checkpoint", version=CHECKPOINT_VERSION).document["iteration"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import InterruptedRunError, TroddenError
-from ..core.folders import read_folder
+from ..core.folders import is_stored, read_folder
 from ..core.locks import locked
 from ..distributed.coordinator import fit_regions
 from ..distributed.objective import RegionalProgress
@@ -40,7 +40,7 @@ def train_regions_into(
     """
     folder = output.with_name(f"{output.name}.run")
     with locked(output):
-        if resume and (folder / "checkpoint").exists():
+        if resume and is_stored(folder / "checkpoint"):
             stored = read_folder(folder / "checkpoint", kind="checkpoint", version=CHECKPOINT_VERSION)
             say(f"going on from evaluation {stored.document['iteration']}")
         try:
@@ -57,7 +57,7 @@ def train_regions_into(
                 )
             save_model(model, output)
         except TroddenError:
-            if not (folder / "checkpoint").exists():  # shards alone are soon made again
+            if not is_stored(folder / "checkpoint"):  # shards alone are soon made again
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         except (KeyboardInterrupt, Terminated) as stop:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import InterruptedRunError, StoredFolderError
+from ..core.folders import is_stored
 from ..core.locks import locked
 from ..graphs.road_graph import RoadNetwork
 from ..irl.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_model
@@ -56,7 +57,7 @@ def train_into(
 
 
 def _start(path: Path, network: RoadNetwork, config: Config) -> Checkpoint:
-    if not path.exists():
+    if not is_stored(path):
         raise StoredFolderError(path=path, problem="there is no checkpoint to resume from", remedy="Leave out --resume")
     names = expand_names(network, config.reward.features or default_features(network))
     start = load_checkpoint(path, network_checksum=network.checksum, names=names)

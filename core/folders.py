@@ -175,6 +175,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def is_stored(path: str | Path) -> bool:
+    """Whether anything stands at ``path``, or beside it where a write was killed between its two renames."""
+    return _existing(Path(path)).exists()
+
+
 def folder_kind(path: str | Path) -> str | None:
     """The kind of the verified folder at ``path``, or None where there is none."""
     try:

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from ..core.config import Config, parse_config
 from ..core.errors import ConfigurationError, StoredFolderError
-from ..core.types import Floats
+from ..core.folders import is_stored
 from ..graphs.partition import Partition, bisect, bisect_by_metis, edge_load
 from ..graphs.road_graph import RoadNetwork
 from ..irl.baselines import plain_costs, tune_baselines
@@ -26,16 +25,14 @@ from ..irl.demonstrations import Demonstrations, require_network
 from ..irl.feature_columns import Features
 from ..irl.features import make_features
 from ..irl.model import LearnedModel
-from ..irl.regional_fit import RegionalOptimum, fit_regions_from, starting_row
 from .cluster import LOCAL, ray_session
 from .dispatch import InProcess, RayWorkers, Timing, Workers
 from .merging import merged_costs, region_summaries, shared_coefficients
-from .objective import Part, RegionalObjective, RegionalProgress, regional_names
+from .objective import RegionalObjective, RegionalProgress, regional_names
 from .regions import Shards, write_shards
+from .stages import Learned, learn
 
 _log = logging.getLogger(__name__)
-PENALTIES = (1e4, 1e3, 1e2, 10.0, 0.0)
-"""What ``penalty = "auto"`` tries beside infinity, each from where the one before it ended."""
 IN_PROCESS = ""
 """The address that stands for no Ray at all."""
 
@@ -96,7 +93,7 @@ def fit_regions(
     partition = make_partition(network, routes, config)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-")) if folder is None else folder)
-        if resume and not (place / "checkpoint").exists():
+        if resume and not is_stored(place / "checkpoint"):
             raise StoredFolderError(
                 path=place / "checkpoint", problem="there is no checkpoint to resume from", remedy="Leave out --resume"
             )
@@ -119,7 +116,7 @@ def fit_regions(
             progress=progress,
         )
         try:
-            learned = _learn(objective, features, config)
+            learned = learn(objective, features, config)
             border_error = objective.border_error(learned.optimum.table)
         except BaseException as stop:
             with suppress(StoredFolderError):  # a full disk may be what stopped it: the last checkpoint is whole
@@ -138,85 +135,6 @@ def make_partition(network: RoadNetwork, routes: Demonstrations | None, config: 
         load = edge_load(network.graph.num_edges, routes.edge, weights, share=settings.balance)
     cut = bisect if settings.method == "bisection" else bisect_by_metis
     return cut(network, settings.count, load=load)
-
-
-@dataclass(frozen=True, eq=False)
-class _Learned:
-    optimum: RegionalOptimum
-    penalty: float
-    held_out: dict[str, float | None]
-    """Negative log-likelihood per held-out route, by penalty; None where it has none."""
-
-
-def _learn(objective: RegionalObjective, features: Features, config: Config) -> _Learned:
-    """One reward for all first; then, where that is wanted, regions of their own from there."""
-    count, wanted = config.regions.count, config.regions.penalty
-    objective.stage("one reward for all")
-    if config.training.start:
-        row = _configured(config.training.start, features.names) * objective.scale
-    else:
-        is_cost = (features.range.minimum >= 0) & (features.range.maximum > 0)
-        row = starting_row(lambda table: objective.evaluate("learned", table), is_cost, count)
-    is_last = count == 1 or wanted == "infinity"
-    start = np.broadcast_to(row, (count, len(row))).copy()
-    shared = _fit(objective, start, np.inf, config, "learned", wants_errors=is_last)
-    if count == 1 or wanted == "infinity":
-        return _Learned(shared, np.inf, {})
-    if wanted != "auto":
-        objective.stage(f"penalty {wanted:g}")
-        own = _fit(objective, shared.table, wanted, config, "learned", blocks=shared.curvature)
-        return _Learned(own, wanted, {})
-    return _chosen(objective, shared, config)
-
-
-def _chosen(objective: RegionalObjective, shared: RegionalOptimum, config: Config) -> _Learned:
-    """The penalty under which held-out routes are likeliest; then a fit to all routes under it."""
-    tables, losses = {np.inf: shared.table}, {np.inf: _held_out_loss(objective, shared.table)}
-    last = shared
-    for penalty in PENALTIES:
-        objective.stage(f"penalty {penalty:g}")
-        last = _fit(objective, last.table, penalty, config, "learned", blocks=last.curvature, wants_errors=False)
-        tables[penalty] = last.table
-        losses[penalty] = _held_out_loss(objective, tables[penalty])
-    best = min(losses, key=lambda penalty: losses[penalty])
-    objective.stage(f"penalty {best:g}, all routes")
-    optimum = _fit(objective, tables[best], best, config, "all")
-    shown = {f"{penalty:g}": loss if np.isfinite(loss) else None for penalty, loss in losses.items()}
-    return _Learned(optimum, best, shown)
-
-
-def _fit(
-    objective: RegionalObjective,
-    start: Floats,
-    penalty: float,
-    config: Config,
-    part: Part,
-    *,
-    blocks: Floats | None = None,
-    wants_errors: bool = True,
-) -> RegionalOptimum:
-    return fit_regions_from(
-        lambda table: objective.evaluate(part, table),
-        start,
-        penalty,
-        meets=objective.meets,
-        blocks=blocks,
-        wants_errors=wants_errors,
-        max_steps=config.training.max_iterations,
-        on_step=objective.step_taken,
-    )
-
-
-def _held_out_loss(objective: RegionalObjective, table: Floats) -> float:
-    found = objective.evaluate("held out", table)
-    return np.inf if isinstance(found, str) else found[0] / objective.weight["held out"]
-
-
-def _configured(start: dict[str, float], names: tuple[str, ...]) -> Floats:
-    unknown = set(start) - set(names)
-    if unknown:
-        raise ConfigurationError(where="[training] start", problem=f"no such feature: {', '.join(sorted(unknown))}")
-    return np.array([start.get(name, 0.0) for name in names])
 
 
 def _with_count(config: Config, num_regions: int | None) -> Config:
@@ -313,7 +231,7 @@ def _model(
     shards: Shards,
     objective: RegionalObjective,
     timing: Timing,
-    learned: _Learned,
+    learned: Learned,
     border_error: float,
     started: float,
 ) -> LearnedModel:

@@ -121,3 +121,13 @@ def test_what_stands_where_the_checkpoint_should_go_is_not_replaced(folder):
     assert done.code == 2
     assert "mine.checkpoint" in done.err
     assert (folder / "mine.checkpoint" / "diary.txt").read_text() == "dear diary"
+
+
+def test_a_checkpoint_whose_write_was_killed_between_its_renames_is_found(folder):
+    """The earlier one then stands beside its place, under another name."""
+    interrupt(folder, "renamed", signal.SIGKILL)
+    (folder / "renamed.checkpoint").rename(folder / ".renamed.checkpoint.previous")
+    resumed = trodden(*TRAIN, "renamed", "--resume", cwd=folder)
+    assert resumed.code == 0, resumed.err
+    assert "going on from iteration" in resumed.out
+    assert_same_to_the_byte(folder, "renamed")
