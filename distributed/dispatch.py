@@ -23,8 +23,8 @@ from .workers import ShardWorker, WorkDone, WorkerActor
 _log = logging.getLogger(__name__)
 MAX_DEATHS = 3
 """So many workers may die on one block, or of one place without finishing any, before it is given up."""
-START_TIMEOUT_S = 60.0
-"""For a worker to start; afterwards the others go on without it."""
+START_TIMEOUT_S = 180.0
+"""For the first worker to start. CPUs were there: a busy machine starves Ray's workers, which run at low priority."""
 _IN_FLIGHT = 2
 """Blocks that a worker is given ahead: it never waits for the driver, and little is lost when it dies."""
 _POLL_S = 0.5
