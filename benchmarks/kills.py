@@ -169,6 +169,8 @@ def _kill_some(place: Path, want: LearnedModel, count: int, whole: float, seed: 
                 process.kill()
                 process.wait()
                 kills += 1
+                if is_stored(place / name):
+                    break  # the model was there: the checkpoint had done its part, and what died was on its way out
                 # One that was there is there still, whole, and holds no less.
                 now = _evaluations(checkpoint)
                 lost += now < known
