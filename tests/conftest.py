@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,25 @@ def repo_root() -> Path:
     if not (_ABOVE_TESTS / "setup.cfg").is_file():
         pytest.skip("these tests do not stand in a checkout of the repository")
     return _ABOVE_TESTS
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """What the demo wrote and said."""
+
+    folder: Path
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """The demo, run once for all tests that look at it: it takes minutes."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    command = [sys.executable, "-m", "trodden.cli.demo", "--output", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stderr
+    return DemoRun(folder, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="session")
