@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Ray's workers give way to everything else; beside tests that keep every core busy they would starve.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 _ABOVE_TESTS = Path(__file__).resolve().parent.parent
 
 
