@@ -161,8 +161,9 @@ def _shards(
         planner = planner.model_copy(update={"solver": "corridors"})
     planner = planner.model_copy(update={"threads": 1})
     is_held_out = np.zeros(len(routes), bool)
-    if settings.penalty == "auto" and settings.count > 1:
-        is_held_out = np.random.default_rng(config.training.seed).random(len(routes)) < settings.validation_share
+    if settings.penalty == "auto" and settings.count > 1 and len(routes) > 1:
+        count = int(np.clip(round(settings.validation_share * len(routes)), 1, len(routes) - 1))
+        is_held_out[np.random.default_rng(config.training.seed).permutation(len(routes))[:count]] = True
     return write_shards(
         folder,
         network,

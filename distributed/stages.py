@@ -15,6 +15,8 @@ from .objective import Part, RegionalObjective
 
 PENALTIES = (1e4, 1e3, 1e2, 10.0, 0.0)
 """What ``penalty = "auto"`` tries beside infinity, each from where the one before it ended."""
+_TRIAL_STEPS = 50
+"""Steps of a fit that is only tried: without a penalty, a region with few routes may run away for ever."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ def learn(objective: RegionalObjective, features: Features, config: Config) -> L
     else:
         is_cost = (features.range.minimum >= 0) & (features.range.maximum > 0)
         row = starting_row(lambda table: objective.evaluate("learned", table), is_cost, count)
+    if wanted == "auto" and not objective.weight["held out"]:
+        wanted = "infinity"  # a single route
     is_last = count == 1 or wanted == "infinity"
     start = np.broadcast_to(row, (count, len(row))).copy()
     shared = _fit(objective, start, np.inf, config, "learned", wants_errors=is_last)
@@ -82,7 +86,7 @@ def _fit(
         meets=objective.meets,
         blocks=blocks,
         wants_errors=wants_errors,
-        max_steps=config.training.max_iterations,
+        max_steps=config.training.max_iterations if wants_errors else min(config.training.max_iterations, _TRIAL_STEPS),
         on_step=objective.step_taken,
     )
 

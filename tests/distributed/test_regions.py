@@ -294,6 +294,13 @@ def test_more_workers_than_cpus(four_cpus, network, routes):
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_penalty_is_chosen_with_hardly_any_routes(network, routes, count):
+    model = fit_regions(network, routes.take(np.arange(count)), config(count=2), address=IN_PROCESS)
+    assert (model.turn_cost > 0).all()
+    assert bool(model.summary["held_out_loss_by_penalty"]) is (count > 1)
+
+
 def test_settings_that_regions_cannot_be_trained_with():
     for more, said in (
         ({"planner": {"horizon": 0}}, "horizon 0 does not have"),
