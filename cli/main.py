@@ -274,7 +274,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint of an interrupted run")] = False,
     ray: Annotated[str, typer.Option(metavar="ADDRESS", help="train on Ray: local, auto, or a cluster's address")] = "",
     regions: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="regions with a reward of their own; default [regions] count")
+        int | None,
+        typer.Option(min=1, metavar="N", help="regions with a reward of their own; default: as the settings say"),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Ray workers, a CPU each (with --ray); default all")
@@ -282,7 +283,7 @@ def train(
 ) -> None:
     """Learn a reward from routes.
 
-    Interrupted (Ctrl-C, SIGTERM), it leaves MODEL.checkpoint, from which --resume goes on.
+    Interrupted (Ctrl-C, SIGTERM), it leaves MODEL.checkpoint (MODEL.run, with regions), from which --resume goes on.
     """
     from ..core.config import Config, parse_config, read_config
     from ..graphs.reading import read_roads

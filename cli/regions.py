@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 @guarded
 def partition(
     network: Annotated[Path, typer.Argument(metavar="NETWORK", help="stored network")],
-    regions: Annotated[int | None, typer.Option(min=1, metavar="N", help="regions; default [regions] count")] = None,
+    regions: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="regions; default: as the settings say")
+    ] = None,
     routes: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="routes, .csv or .parquet: balanced too, and crossing ones counted"),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="TOML", help="settings: [regions] says how to cut")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="settings; how to cut is their part regions")
+    ] = None,
     picture: Annotated[Path | None, typer.Option(metavar="PNG", help="draw the map, a colour per region")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the figures as JSON")] = None,
 ) -> None:
