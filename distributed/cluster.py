@@ -100,6 +100,8 @@ def _signals_kept() -> Iterator[None]:
     except SystemError as error:
         if error.__cause__ is None:
             raise
+        for note in getattr(error, "__notes__", ()):  # what was saved
+            error.__cause__.add_note(note)
         raise error.__cause__ from None
 
 

@@ -60,3 +60,15 @@ def test_it_keeps_its_notes(kind):
 def test_there_are_many():
     assert len(ERRORS) > 15
     assert all(issubclass(kind, Exception) and kind.__doc__ for kind in ERRORS)
+
+
+def test_what_was_saved_is_told_where_a_signal_came_through_compiled_code():
+    """Ray raises a SystemError there; the notes on it, which say what was saved, go with its cause."""
+    from trodden.distributed.cluster import _signals_kept
+
+    error = SystemError("returned a result with an exception set")
+    error.__cause__ = KeyboardInterrupt()
+    error.add_note("12 evaluations are saved")
+    with pytest.raises(KeyboardInterrupt) as caught, _signals_kept():
+        raise error
+    assert caught.value.__notes__ == ["12 evaluations are saved"]
