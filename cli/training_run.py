@@ -39,10 +39,17 @@ def train_into(
     FolderInUseError
         Another training writes to ``output``.
     """
+    with locked(output):
+        return _train_into(output, network, demonstrations, config, resume)
+
+
+def _train_into(
+    output: Path, network: RoadNetwork, demonstrations: Demonstrations, config: Config, resume: bool
+) -> LearnedModel:
     path = checkpoint_path(output)
     keeper = _Keeper(path, config.training.checkpoint_every, _start(path, network, config) if resume else None)
     try:
-        with locked(output), progress_bar("training", config.training.max_iterations) as update:
+        with progress_bar("training", config.training.max_iterations) as update:
             model = fit(network, demonstrations, config, progress=keeper.watch(update), resume=keeper.latest)
         save_model(model, output)
     except (KeyboardInterrupt, Terminated) as stop:

@@ -182,7 +182,7 @@ def _run_digest(shards: Shards, features: Features, config: Config) -> str:
     document = {
         "shards": shards.digest,
         "features": features.names,
-        "training": config.training.model_dump(mode="json", exclude={"checkpoint_every"}),
+        "training": config.training.model_dump(mode="json", exclude={"max_iterations", "checkpoint_every"}),
         "regions": config.regions.model_dump(mode="json"),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

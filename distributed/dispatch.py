@@ -62,7 +62,8 @@ class BlockEvaluator:
 
     def evaluate(self, keys: list[Key], table: Floats, progress: Callable[[int], None]) -> list[BlockAnswer]:
         """As `Evaluator.evaluate`."""
-        found = self._workers.call("evaluate", {key: (table[self._rows[key[0]]],) for key in keys}, progress)
+        part = {region: table[rows] for region, rows in self._rows.items()}  # one array for all blocks of a region
+        found = self._workers.call("evaluate", {key: (part[key[0]],) for key in keys}, progress)
         return [found[key] for key in keys]
 
 
@@ -139,7 +140,7 @@ class RayWorkers:
         self._shards = shards
         self._seconds: dict[tuple[str, Key], float] = {}
         self.timing = Timing(num_workers=num_workers)
-        self._deaths_of: dict[Key, int] = {}
+        self._deaths_of: dict[Key, int] = {}  # since the block was last answered
         self._nodes: set[str] = set()
         self._workers = [self._start(number) for number in range(num_workers)]
 
@@ -230,7 +231,7 @@ class RayWorkers:
             try:
                 found: WorkDone | TroddenError | str = ray.get(reference)
             except ray.exceptions.RayActorError as error:
-                self._bury(worker, key, error)
+                self._bury(worker, error)
                 continue
             del worker.at[reference]
             worker.deaths = 0
@@ -242,11 +243,12 @@ class RayWorkers:
                 self.timing.num_nodes = len(self._nodes)
                 continue
             answers[key] = found.answer
+            self._deaths_of.pop(key, None)
             self._seconds[method, key] = found.seconds
             self.timing.busy += found.seconds
         self._look_for_missing()
 
-    def _bury(self, worker: _Worker, key: Key, error: Exception) -> None:
+    def _bury(self, worker: _Worker, error: Exception) -> None:
         """A worker died: its blocks go to whoever is next, and another takes its place."""
         self.timing.num_deaths += 1
         lost = [one for one in worker.at.values() if one != _READY]

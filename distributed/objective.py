@@ -94,7 +94,6 @@ class RegionalObjective:
         self._watched = 0.0
         self._stage, self._step, self._loss, self._gradient = "", 0, np.nan, np.nan
         self._num_routes_done, self._started = 0, time.perf_counter()
-        self._last: Floats = np.zeros(0)
 
     def stage(self, name: str) -> None:
         """Name what comes next, for the progress bar and the log."""

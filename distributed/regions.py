@@ -16,7 +16,7 @@ from ..core.errors import StoredFolderError
 from ..core.folders import read_folder, write_folder
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.partition import Partition, edges_near, sub_network
-from ..graphs.road_graph import RoadNetwork
+from ..graphs.road_graph import RoadNetwork, ragged_rows
 from ..graphs.store import load_network
 from ..irl.border_likelihood import BorderLikelihood
 from ..irl.demonstrations import Demonstrations, demonstrations_from_edges
@@ -186,9 +186,7 @@ def _by_region(
         for number in range(4):
             rows = np.flatnonzero((home == region) & (kind == number))
             if len(rows):
-                counts = first[rows + 1] - first[rows]
-                offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-                flat = np.arange(offsets[-1]) + np.repeat(first[rows] - offsets[:-1], counts)
+                flat, offsets = ragged_rows(first, rows)
                 how: Ending = "stop" if number % 2 else "arrival"
                 weight = routes.weight[route[rows]]
                 sets.append(_Trips(how, number >= 2, offsets, edge[flat], weight, crossing == "cut"))

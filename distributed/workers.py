@@ -17,7 +17,7 @@ from .regions import Shard, open_shard
 _ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
 """For a worker's JAX, which is imported after this is set, if at all. An environment that Ray sets costs it 3 s."""
 _MOST_EDGES = 20_000_000
-"""Edges of all shards that a worker holds open: some 4 GB."""
+"""Edges of all shards that a worker holds open, the first one whatever its size."""
 
 
 @dataclass(frozen=True, eq=False)
