@@ -194,9 +194,41 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
         say(coefficient_table(region.coefficients, stated=stated, notes=not region.note))
     if model.regions:
         _describe_regions(summary, word, len(model.regions))
-    if "solver" in summary:
+    if "num_parameters" in summary:
+        _describe_parts(model)
+    elif "solver" in summary:
         _describe_fit(model)
         _describe_optimum(summary)
+
+
+def _describe_parts(model: LearnedModel) -> None:
+    """A reward with corrections, an MLP or members."""
+    summary, reward = model.summary, model.config.reward
+    names = {
+        "linear": "coefficients",
+        "mlp": "weights of an MLP",
+        "edge": "corrections of edges",
+        "turn": "corrections of turns",
+    }
+    say(", ".join(f"{count} {names[name]}" for name, count in summary["num_parameters"].items()))
+    if reward.members > 1:
+        say(f"{reward.members} members, the mean of their {reward.average} served")
+    if summary["log_likelihood"] is not None:
+        say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route")
+    if summary["curve"]:
+        best = next(one for one in summary["curve"] if one["iteration"] == summary["iterations"])
+        nll = "" if best["nll"] is None else f", NLL {best['nll']:.4f}"
+        say(
+            f"{best['iteration']} iterations, chosen on held-out routes: exact match {best['exact']:.3f}, IoU "
+            f"{best['iou']:.3f}{nll} there; then learned from all routes"
+        )
+    say(f"{summary['evaluations']} evaluations by L-BFGS and {summary['solver']}, {summary['seconds']:.1f} s")
+    if summary.get("spectral_radius") is not None:
+        say(f"spectral radius {summary['spectral_radius']:.4f}: values exist below 1")
+    if not summary["is_converged"]:
+        warn("warning: training stopped before it converged; raise [training] max_iterations")
+    elif summary["curve"] and summary["curve"][-1]["iteration"] == summary["iterations"]:
+        warn("the last look at the held-out routes was the best; a larger [training] max_iterations may do better")
 
 
 def _describe_regions(summary: dict[str, Any], word: str, count: int) -> None:

@@ -13,8 +13,8 @@ from ..core.locks import locked
 from ..graphs.road_graph import RoadNetwork
 from ..irl.checkpoints import Checkpoint, load_checkpoint, save_checkpoint, save_model
 from ..irl.demonstrations import Demonstrations
-from ..irl.features import default_features, expand_names
 from ..irl.model import LearnedModel
+from ..irl.provenance import run_names
 from ..irl.training import TrainingProgress, fit
 from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar, say
 
@@ -66,7 +66,7 @@ def _train_into(
 def _start(path: Path, network: RoadNetwork, config: Config) -> Checkpoint:
     if not is_stored(path):
         raise StoredFolderError(path=path, problem="there is no checkpoint to resume from", remedy="Leave out --resume")
-    names = expand_names(network, config.reward.features or default_features(network))
+    names = run_names(network, config)
     start = load_checkpoint(path, network_checksum=network.checksum, names=names)
     say(f"going on from iteration {start.iteration}")
     return start
@@ -88,7 +88,12 @@ class _Keeper:
             loss, pace = -step.log_likelihood_per_route, step.routes_per_second
             radius = "" if step.spectral_radius is None else f" radius {step.spectral_radius:.3f}"
             error = "" if step.corridor_error is None else f" off by {step.corridor_error:.0e}"
-            update(step.iteration, f"loss {loss:.4f} |g| {step.gradient_norm:.0e}{radius}{error} {pace:,.0f}/s")
+            stage = f"{step.stage}: " * bool(step.stage)
+            held_out = f" {step.held_out}" * bool(step.held_out)
+            update(
+                step.iteration,
+                f"{stage}loss {loss:.4f} |g| {step.gradient_norm:.0e}{radius}{error}{held_out} {pace:,.0f}/s",
+            )
 
         return report
 

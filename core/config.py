@@ -23,6 +23,46 @@ class RewardConfig(_Section):
     """Names as `trodden.irl.features` explains them; empty = the default set for the network at hand."""
     minimum_cost: float = Field(default=1e-6, gt=0)
     """Every turn's total cost is kept at least this large."""
+    linear: bool = True
+    """Whether there is a part linear in the features. ``false`` needs an MLP instead."""
+    corrections: tuple[Literal["edge", "turn"], ...] = ()
+    """A free correction for every edge, every turn, or both, that demonstrations support; the rest stay exactly 0."""
+    edge_penalty: float = Field(default=1.0, ge=0)
+    """L2: 1 / variance of the corrections of edges, in nats."""
+    turn_penalty: float = Field(default=1.0, ge=0)
+    """L2: 1 / variance of the corrections of turns, in nats."""
+    min_routes: int = Field(default=1, gt=0)
+    """Weight of the routes that must have used an edge or turn before it has a correction."""
+    min_travellers: int = Field(default=0, ge=0)
+    """Travellers that must have used it, for their privacy; routes must then name theirs."""
+    mlp_width: int = Field(default=0, ge=0)
+    """Units of each hidden layer of an MLP on the features; 0 = none."""
+    mlp_depth: int = Field(default=2, gt=0)
+    """Hidden layers of the MLP."""
+    mlp_penalty: float = Field(default=0.1, ge=0)
+    """L2 of the MLP's weights."""
+    linear_penalty: float = Field(default=0.01, ge=0)
+    """L2 of the linear part's scaled coefficients, where corrections or an MLP stand beside it; else there is none."""
+    members: int = Field(default=1, gt=0)
+    """Rewards of an ensemble, each learned from the routes drawn anew with replacement; 1 = one, from all of them."""
+    average: Literal["costs", "parameters"] = "costs"
+    """What an ensemble serves: the mean of its members' costs, or the cost of their mean parameters."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Linear in the features and nothing else: maximum likelihood, with standard errors."""
+        return self.linear and not self.corrections and self.mlp_width == 0 and self.members == 1
+
+    @model_validator(mode="after")
+    def _agrees(self) -> RewardConfig:
+        if not self.linear and self.mlp_width == 0:
+            raise ValueError("linear = false needs an MLP (mlp_width) to make costs from the features")
+        if len(set(self.corrections)) < len(self.corrections):
+            raise ValueError("corrections holds a name twice")
+        for name, is_used in (("mlp_depth", self.mlp_width > 0), ("average", self.members > 1)):
+            if not is_used and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is for {'an MLP' if name == 'mlp_depth' else 'ensembles'}; leave it out")
+        return self
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -131,7 +171,17 @@ class TrainingConfig(_Section):
     checkpoint_every: int = Field(default=5, gt=0)
     """Iterations between checkpoints."""
     seed: int = 0
-    """Draws the mini-batches and their order."""
+    """Draws the mini-batches and their order, the routes held out, an MLP's first weights, an ensemble's routes."""
+    validation_share: float = Field(default=0.2, ge=0, lt=1)
+    """With corrections or an MLP: share of the routes held out to choose the number of iterations on; all routes are
+    then learned from for so many. 0: until converged."""
+    validate_every: int = Field(default=10, gt=0)
+    """Iterations between two looks at the routes held out."""
+    patience: int = Field(default=5, gt=0)
+    """Looks without a better one until training stops."""
+    select_by: Literal["exact", "iou", "nll"] = "exact"
+    """What the held-out routes are asked: exact match of the best route, its IoU, or the likelihood. Where the first
+    two are equal the other one decides."""
 
     @model_validator(mode="after")
     def _agrees(self) -> TrainingConfig:
@@ -193,6 +243,13 @@ class Config(_Section):
                 f"[training] method = {self.training.method!r} needs second derivatives, which horizon infinity has "
                 "by the factorisation alone; choose 'auto', 'l-bfgs' or 'adam'"
             )
+        if not self.reward.is_plain and self.training.method not in ("auto", "l-bfgs"):
+            raise ValueError(
+                f"[training] method = {self.training.method!r} is for linear rewards; one with corrections, an MLP or "
+                "members is trained by L-BFGS; leave it out"
+            )
+        if not self.reward.is_plain and self.training.start:
+            raise ValueError("[training] start is for linear rewards; leave it out")
         if self.regions.count > 1:
             self.require_regional()
         return self
@@ -200,6 +257,8 @@ class Config(_Section):
     def require_regional(self) -> None:
         """`ValueError` for what regions, or one region on Ray, cannot be trained with."""
         planner, crossing = self.planner, self.regions.crossing
+        if not self.reward.is_plain:
+            raise ValueError("[regions] and Ray learn linear rewards; leave corrections, MLP and members out")
         if planner.horizon == 0:
             raise ValueError("[regions] needs a likelihood, which horizon 0 does not have; choose 1 or more")
         if self.training.method != "auto":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ MODEL_VERSION = 1
 CHECKPOINT_VERSION = 2
 _BASELINE = "baseline_"
 _EVALUATION = "evaluation_"
+_PART = "reward_"
+_STATE = "state_"
 
 
 def save_model(model: LearnedModel, path: str | Path) -> Path:
@@ -39,6 +42,7 @@ def save_model(model: LearnedModel, path: str | Path) -> Path:
             "entry_cost": model.entry_cost,
             "training_pairs": model.training_pairs,
             **{_BASELINE + name: cost for name, cost in model.baseline_costs.items()},
+            **{_PART + name: array for name, array in model.parts.items()},
         }
         if model.edge_region is not None:
             arrays["edge_region"] = model.edge_region
@@ -92,13 +96,17 @@ def _rebuild(
 ) -> LearnedModel:
     if len(arrays["turn_cost"]) != network.turns.num_turns or len(arrays["entry_cost"]) != network.graph.num_edges:
         raise StoredFolderError(path=path, problem="its costs do not fit its network", remedy="Train again")
+    config = parse_config(document["config"], where=str(path))
+    parts = _named(arrays, _PART)
+    if not config.reward.is_plain and not {"members", *config.reward.corrections} <= set(parts):
+        raise StoredFolderError(path=path, problem="lacks parts of its reward", remedy="Train again")
     return LearnedModel(
         network=network,
-        config=parse_config(document["config"], where=str(path)),
+        config=config,
         coefficients=_coefficients(document["coefficients"]),
         turn_cost=arrays["turn_cost"],
         entry_cost=arrays["entry_cost"],
-        baseline_costs={name.removeprefix(_BASELINE): a for name, a in arrays.items() if name.startswith(_BASELINE)},
+        baseline_costs=_named(arrays, _BASELINE),
         training_pairs=arrays["training_pairs"],
         summary=document["summary"],
         is_simulated=document["is_simulated"],
@@ -106,7 +114,13 @@ def _rebuild(
             RegionSummary(**{**r, "coefficients": _coefficients(r["coefficients"])}) for r in document["regions"]
         ),
         edge_region=arrays.get("edge_region"),
+        parts=parts,
     )
+
+
+def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +136,24 @@ class Checkpoint:
     run: str
     """SHA-256 of the routes and the settings that the run's path depends on."""
     evaluations: tuple[Evaluation, ...]
-    """Every evaluation up to here, from which a resumed run is answered."""
+    """Every evaluation up to here, from which a resumed run is answered; none where ``state`` says all."""
+    state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What the optimiser of a reward with many parameters keeps."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What such a run knows besides, JSON."""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> Path:
     """Write a checkpoint; an earlier one is replaced only once this one is whole."""
-    document = {name: value for name, value in vars(checkpoint).items() if name not in ("coefficients", "evaluations")}
+    arrays_of = ("coefficients", "evaluations", "state")
+    document = {name: value for name, value in vars(checkpoint).items() if name not in arrays_of}
     document["names"] = list(checkpoint.names)
     made = to_arrays(checkpoint.evaluations, len(checkpoint.names))
-    arrays = {"coefficients": checkpoint.coefficients, **{_EVALUATION + name: array for name, array in made.items()}}
+    arrays = {
+        "coefficients": checkpoint.coefficients,
+        **{_EVALUATION + name: array for name, array in made.items()},
+        **{_STATE + name: array for name, array in checkpoint.state.items()},
+    }
     return write_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION, document=document, arrays=arrays)
 
 
@@ -138,8 +161,11 @@ def load_checkpoint(path: str | Path, *, network_checksum: str, names: tuple[str
     """Read a checkpoint of a run on this network with these features; a typed error where it is of another."""
     stored = read_folder(path, kind="checkpoint", version=CHECKPOINT_VERSION)
     try:
-        made = {name.removeprefix(_EVALUATION): a for name, a in stored.arrays.items() if name.startswith(_EVALUATION)}
-        arrays = {"coefficients": stored.arrays["coefficients"], "evaluations": from_arrays(made)}
+        arrays = {
+            "coefficients": stored.arrays["coefficients"],
+            "evaluations": from_arrays(_named(stored.arrays, _EVALUATION)),
+            "state": _named(stored.arrays, _STATE),
+        }
         checkpoint = Checkpoint(**{**stored.document, **arrays, "names": tuple(stored.document["names"])})
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise _lacks(path, error) from error
@@ -150,7 +176,7 @@ def load_checkpoint(path: str | Path, *, network_checksum: str, names: tuple[str
     if checkpoint.names != names:
         raise StoredFolderError(
             path=path,
-            problem=f"has the features {', '.join(checkpoint.names)}, this run has {', '.join(names)}",
+            problem=f"learns {', '.join(checkpoint.names)}, this run {', '.join(names)}",
             remedy="Start without --resume",
         )
     return checkpoint

@@ -109,7 +109,7 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
     overlap: dict[str, Floats] = {}
     for name in MODEL_NAMES:
         if name in costs:
-            matched[name], overlap[name] = _against(predictor, routes, costs[name])
+            matched[name], overlap[name] = match_routes(predictor, routes, costs[name])
 
     def scores(is_row: Bools) -> dict[str, Scores]:
         return {
@@ -143,7 +143,8 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
     )
 
 
-def _against(predictor: TripPredictor, routes: Demonstrations, turn_cost: Floats) -> tuple[Bools, Floats]:
+def match_routes(predictor: TripPredictor, routes: Demonstrations, turn_cost: Floats) -> tuple[Bools, Floats]:
+    """(exact match bool[R], IoU by length float64[R]) of the cheapest routes under a cost; the predictor is of them."""
     paths = predictor.predict(turn_cost)
     length = routes.network.edge_length_m()
     pairs = [(paths[trip], routes.route(row)) for row, trip in enumerate(predictor.trip_of_route.tolist())]

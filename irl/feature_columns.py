@@ -83,6 +83,8 @@ class FeatureRange:
     """float64[F]."""
     maximum: Floats
     """float64[F]."""
+    mean: Floats
+    """float64[F]."""
     mean_square: Floats
     """float64[F]."""
 
@@ -181,13 +183,16 @@ class Features:
 
     @cached_property
     def range(self) -> FeatureRange:
-        """Smallest and largest value and mean square of every feature. O(T F), once."""
-        low, high, squares = np.full(len(self), np.inf), np.full(len(self), -np.inf), np.zeros(len(self))
+        """Smallest and largest value, mean and mean square of every feature. O(T F), once."""
+        low, high = np.full(len(self), np.inf), np.full(len(self), -np.inf)
+        sums, squares = np.zeros(len(self)), np.zeros(len(self))
         for at in blocks_of(self.num_turns):
             rows = self.rows(at)
             low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+            sums += rows.sum(axis=0)
             squares += (rows**2).sum(axis=0)
-        return FeatureRange(low, high, squares / max(self.num_turns, 1))
+        count = max(self.num_turns, 1)
+        return FeatureRange(low, high, sums / count, squares / count)
 
     @property
     def _turn_columns(self) -> list[tuple[int, Feature]]:

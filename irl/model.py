@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.config import Config
 from ..core.types import Floats, Ids, Ints
@@ -68,6 +70,9 @@ class LearnedModel:
     regions: tuple[RegionSummary, ...] = ()
     edge_region: Ints | None = field(default=None)
     """int32[E], which region's expert prices each edge; None for one reward everywhere."""
+    parts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Of a reward with corrections, an MLP or members: what `trodden.irl.rewards.building` made it of, and ``members``
+    float64[K, P]; empty for a linear one, which is all in the coefficients."""
 
     @property
     def ending(self) -> Ending:

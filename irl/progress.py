@@ -37,6 +37,10 @@ class TrainingProgress:
     corridor_error: float | None
     """With corridors, the largest error of a value in nats, by their monitor: it grows where tau is too small."""
     checkpoint: Checkpoint
+    stage: str = ""
+    """Which part of a run of several this is."""
+    held_out: str = ""
+    """The last look at the routes held out."""
 
 
 Progress = Callable[[TrainingProgress], None]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 
 import numpy as np
@@ -23,6 +21,7 @@ from .model import LearnedModel, entry_costs
 from .optimisers import maximise
 from .problem import NO_VALUES, Problem
 from .progress import Progress, TrainingProgress, Watch
+from .provenance import fit_summary, provenance, run_digest
 
 __all__ = ["Progress", "TrainingProgress", "fit"]
 
@@ -35,7 +34,10 @@ def fit(
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
 ) -> LearnedModel:
-    """Learn a linear reward from demonstrations by maximum likelihood at the configured horizon.
+    """Learn a reward from demonstrations by maximum likelihood at the configured horizon.
+
+    A linear one, or with ``[reward]`` corrections, an MLP or members what `trodden.irl.rewards` makes of it, under L2
+    penalties and stopped where held-out routes are predicted best.
 
     Infinity is MaxEnt IRL, the recursive logit; a finite horizon is RHIP; 0 is maximum-margin planning, which has no
     likelihood and no standard errors.
@@ -73,9 +75,13 @@ def fit(
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
     routes = demonstrations.for_ending(config.planner.ending)
+    if not config.reward.is_plain:
+        from .rewards.fitting import fit_reward  # an MLP takes seconds to import
+
+        return fit_reward(network, routes, config, progress=progress, resume=resume)
     plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
     features = make_features(network, config.reward.features)
-    run = _run_digest(routes, features.names, config)
+    run = run_digest(routes, features.names, config)
     problem = Problem(network, routes, features, config, history=_history(resume, run))
     optimum = maximise(problem, _start(problem, config) * problem.scale, Watch(problem, progress, run))
     coefficients, value = optimum.scaled / problem.scale, -optimum.loss * problem.total_weight
@@ -83,9 +89,10 @@ def fit(
     reward = features.reward(coefficients)
     turn_cost = np.maximum(-reward, config.reward.minimum_cost)
     baselines, tuned = tune_baselines(network, routes, config)
+    radius = problem.planner.spectral_radius(problem.reward(optimum.scaled))
     summary = {
-        **_fit_summary(value, problem.total_weight, config),
-        **_provenance(problem, optimum.scaled),
+        **fit_summary(value, problem.total_weight, config),
+        **provenance(routes, problem.solver_at(optimum.scaled), radius[0] if radius is not None else None),
         **optimum.outcome,
         **certainty,
         "baselines": tuned,
@@ -104,19 +111,6 @@ def fit(
     )
 
 
-def _run_digest(routes: Demonstrations, names: tuple[str, ...], config: Config) -> str:
-    """SHA-256 of all that the optimiser's path depends on, so that a checkpoint is not answered with another run's."""
-    free = {"max_iterations", "checkpoint_every"}
-    document = {
-        "routes": routes.digest(config.planner.ending),
-        "features": names,
-        "minimum_cost": config.reward.minimum_cost,
-        "planner": config.planner.model_dump(mode="json", exclude={"threads"}),
-        "training": config.training.model_dump(mode="json", exclude=free),
-    }
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
 def _history(resume: Checkpoint | None, run: str) -> History:
     if resume is None:
         return History()
@@ -127,34 +121,6 @@ def _history(resume: Checkpoint | None, run: str) -> History:
             "its coefficients as [training] start",
         )
     return History(resume.evaluations)
-
-
-def _provenance(problem: Problem, scaled: Floats) -> dict[str, object]:
-    routes, radius = problem.routes, problem.planner.spectral_radius(problem.reward(scaled))
-    return {
-        "num_routes": len(routes),
-        "skipped": routes.skipped_by_reason,
-        "routes_source": routes.source,
-        "network_source": problem.network.report.get("source", ""),
-        "solver": problem.solver_at(scaled),
-        "spectral_radius": radius[0] if radius is not None else None,
-    }
-
-
-def _fit_summary(value: float, total_weight: float, config: Config) -> dict[str, object]:
-    """The log-likelihood, or at horizon 0, which has none, the margin loss."""
-    if config.planner.horizon == 0:
-        return {
-            "log_likelihood": None,
-            "log_likelihood_per_route": None,
-            "margin_loss_per_route": -value / total_weight,
-            "horizon": 0,
-        }
-    return {
-        "log_likelihood": value,
-        "log_likelihood_per_route": value / total_weight,
-        "horizon": config.planner.horizon,
-    }
 
 
 def _start(problem: Problem, config: Config) -> Floats:

@@ -23,6 +23,8 @@ ALLOWED_IMPORTERS = {
     "folium": ("irl/trip_map.py",),
     "routingkit_cch": ("graphs/cch_engine.py",),
     "numba": ("core/compiled.py",),
+    "equinox": ("irl/rewards/neural.py",),
+    "jinja2": ("irl/insight/report.py",),
     "ray": ("distributed/", "cli/"),
     "jax": ("irl/",),
     "jaxlib": ("irl/",),

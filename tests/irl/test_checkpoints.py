@@ -441,7 +441,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = save_checkpoint(checkpoint(), tmp_path / "checkpoint")
     with pytest.raises(WrongNetworkError, match="was made for the network aaaa"):
         load_checkpoint(path, network_checksum="b" * 64, names=NAMES)
-    with pytest.raises(StoredFolderError, match="has the features constant, is_left, this run has constant"):
+    with pytest.raises(StoredFolderError, match="learns constant, is_left, this run constant"):
         load_checkpoint(path, network_checksum="a" * 64, names=("constant",))
     with pytest.raises(StoredFolderError, match="not a 'model' folder"):
         load_model(path)

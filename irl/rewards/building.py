@@ -1,0 +1,152 @@
+"""Which parts a reward has, which edges and turns a correction, and how all that comes back from a stored model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.config import RewardConfig
+from ...core.errors import ConfigurationError
+from ...core.types import Floats, Ids, Ints
+from ...graphs.road_graph import RoadNetwork
+from ..demonstrations import Demonstrations
+from ..features import make_features
+from ..model import LearnedModel
+from .parts import Corrections, LinearPart, Part
+from .reward import Reward
+
+
+def make_reward(network: RoadNetwork, routes: Demonstrations, config: RewardConfig, *, seed: int = 0) -> Reward:
+    """A reward to be learned from these routes; they decide which corrections it has.
+
+    Raises
+    ------
+    ConfigurationError
+        A feature that this network has no column for, no cost to start from, ``min_travellers`` with routes that do not
+        name theirs, or an MLP without the package that it needs.
+    """
+    supported = {kind: _supported(routes, kind, config) for kind in config.corrections}
+    return _assembled(network, config, supported, None, seed)
+
+
+def to_arrays(reward: Reward) -> dict[str, NDArray[Any]]:
+    """What `from_arrays` needs beside the network and the configuration, to be stored."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for part in reward.parts:
+        if isinstance(part, Corrections):
+            arrays[part.of] = part.supported
+        elif not isinstance(part, LinearPart):
+            arrays |= {"mlp_centre": part.centre, "mlp_size": part.size}  # type: ignore[attr-defined]
+    return arrays
+
+
+def from_arrays(network: RoadNetwork, config: RewardConfig, arrays: Mapping[str, NDArray[Any]]) -> Reward:
+    """The reward that `to_arrays` was given; KeyError where an array is missing."""
+    supported = {kind: np.asarray(arrays[kind], np.int32) for kind in config.corrections}
+    scaler = (arrays["mlp_centre"], arrays["mlp_size"]) if config.mlp_width else None
+    return _assembled(network, config, supported, scaler, 0)
+
+
+def reward_of(model: LearnedModel) -> tuple[Reward, Floats]:
+    """The reward of a model, and the parameters of its members, float64[K, P]; a linear one has a single member.
+
+    Raises
+    ------
+    ConfigurationError
+        The model has a reward for each of several regions.
+    """
+    if model.regions:
+        raise ConfigurationError(
+            where="model", problem="it has a reward per region, and this is for one reward everywhere"
+        )
+    config = model.config.reward
+    if config.is_plain:
+        reward = _assembled(model.network, config, {}, None, 0)
+        linear = reward.parts[0]
+        assert isinstance(linear, LinearPart)  # what plain means
+        return reward, (np.array([one.value for one in model.coefficients]) * linear.scale)[None]
+    return from_arrays(model.network, config, model.parts), np.asarray(model.parts["members"])
+
+
+def _assembled(
+    network: RoadNetwork,
+    config: RewardConfig,
+    supported: Mapping[Literal["edge", "turn"], Ints],
+    scaler: tuple[NDArray[Any], NDArray[Any]] | None,
+    seed: int,
+) -> Reward:
+    features = make_features(network, config.features)
+    penalties = {"edge": config.edge_penalty, "turn": config.turn_penalty}
+    parts: list[Part] = []
+    if config.linear:
+        linear = LinearPart(features, 0.0 if config.is_plain else config.linear_penalty)
+        if not linear.start(1.0).any():
+            raise ConfigurationError(
+                where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'"
+            )
+        parts.append(linear)
+    if config.mlp_width:
+        parts.append(_mlp(network, config, scaler, seed))
+    parts += [
+        Corrections(kind, edges_or_turns, network.turns.to_edge, network.graph.num_edges, penalties[kind])
+        for kind, edges_or_turns in supported.items()
+    ]
+    return Reward(tuple(parts), network.turns.num_turns, config.minimum_cost, config.is_plain)
+
+
+def _mlp(
+    network: RoadNetwork, config: RewardConfig, scaler: tuple[NDArray[Any], NDArray[Any]] | None, seed: int
+) -> Part:
+    try:
+        from .neural import NeuralPart  # equinox takes seconds
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            where="[reward] mlp_width",
+            problem='an MLP needs the package equinox, which is not installed: pip install "trodden[neural]"',
+        ) from error
+    # A constant is no input: the network has offsets of its own.
+    named = [name for name in make_features(network, config.features).names if name != "constant"]
+    features = make_features(network, named)
+    if scaler is None:
+        of_all = features.range
+        centre = of_all.mean
+        size = np.sqrt(np.maximum(of_all.mean_square - centre**2, 0.0))
+        scaler = centre, np.where(size > 0, size, 1.0)
+    return NeuralPart(
+        features,
+        *scaler,
+        width=config.mlp_width,
+        depth=config.mlp_depth,
+        penalty=config.mlp_penalty,
+        is_alone=not config.linear,
+        seed=seed,
+    )
+
+
+def _supported(routes: Demonstrations, kind: Literal["edge", "turn"], config: RewardConfig) -> Ints:
+    """int32, ascending: the edges or turns that enough routes, and enough travellers, have used."""
+    turn, row = routes.turns()
+    used = turn if kind == "turn" else routes.network.turns.to_edge[turn]
+    size = routes.network.turns.num_turns if kind == "turn" else routes.network.graph.num_edges
+    is_enough = _num_distinct(used, row, routes.weight, size) >= config.min_routes
+    if config.min_travellers:
+        if routes.traveller is None:
+            raise ConfigurationError(
+                where="[reward] min_travellers",
+                problem="these routes do not name their travellers; give them a column 'traveller', or leave this out",
+            )
+        names = np.array([name or "" for name in routes.traveller])
+        number = np.unique(names, return_inverse=True)[1].reshape(-1)
+        is_named = (names != "")[row]
+        travellers = _num_distinct(used[is_named], number[row[is_named]], None, size)
+        is_enough &= travellers >= config.min_travellers
+    return np.flatnonzero(is_enough).astype(np.int32)
+
+
+def _num_distinct(used: Ints, by: Ids, weight: NDArray[Any] | None, size: int) -> NDArray[Any]:
+    """float64[size]: by how many distinct rows (of so much weight each) every one of ``used`` was used."""
+    pairs = np.unique(np.stack([used.astype(np.int64), by.astype(np.int64)], axis=1), axis=0)
+    return np.bincount(pairs[:, 0], None if weight is None else weight[pairs[:, 1]], minlength=size)
