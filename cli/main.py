@@ -27,6 +27,7 @@ from .console import (
 )
 from .plan import plan
 from .regions import experts, partition
+from .select import select
 
 if TYPE_CHECKING:
     from ..irl.model import LearnedModel
@@ -315,6 +316,7 @@ def train(
 app.command()(plan)
 app.command()(partition)
 app.command()(experts)
+app.command()(select)
 
 
 @app.command()

@@ -103,7 +103,7 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
     routes = demonstrations.for_ending(model.ending)
     predictor = TripPredictor(model.network, routes, model.ending)
     costs = {"learned": model.turn_cost, **model.baseline_costs}
-    log_probability = _log_probabilities(model, routes)
+    log_probability = log_probabilities(model, routes)
     is_unseen = ~np.isin(routes.pair_keys(model.ending), model.training_pairs)
     matched: dict[str, Bools] = {}
     overlap: dict[str, Floats] = {}
@@ -154,7 +154,7 @@ def match_routes(predictor: TripPredictor, routes: Demonstrations, turn_cost: Fl
     )
 
 
-def _log_probabilities(model: LearnedModel, routes: Demonstrations) -> Floats | None:
+def log_probabilities(model: LearnedModel, routes: Demonstrations) -> Floats | None:
     """float64[R] at the model's horizon; None where it has no likelihood (0) or the served costs no soft values.
 
     The latter is possible where experts were merged.

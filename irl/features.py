@@ -6,13 +6,23 @@ A name stands for a column. Columns of the edge that the turn enters:
     1 per edge entered.
 ``length_km``, ``travel_time_min``, ``speed_kmh``, ``lanes``, ``is_toll``, ``is_bridge``, ``is_tunnel``
     From the attributes.
-``class:NAME``, ``surface:NAME``
-    1 where the edge is of that road class or surface. ``class:*`` stands for every class but the most frequent, which
-    is the reference (all of them beside a constant would be collinear).
+``class:NAME``, ``surface:NAME``, ``access:NAME``
+    1 where the edge is of that road class, surface or access. ``class:*`` stands for every class but the most frequent,
+    which is the reference (all of them beside a constant would be collinear).
 any further numeric column of ``links.csv``, by its name.
 
-Columns of the turn itself: ``is_left``, ``is_right``, ``is_uturn``, and any further numeric column of ``turns.csv``.
-``A*B`` is the product of two columns.
+Columns of the turn itself:
+
+``is_left``, ``is_right``, ``is_uturn``
+    As the network says.
+``angle:CLASS``
+    1 where the turn's angle is of that class: slight (from 20 degrees), plain (from 60) and sharp (from 120 up to 170),
+    to the left and right. ``angle:*`` stands for all of them; straight ahead is the reference, with it turning back and
+    turns whose angle is not known.
+any further numeric column of ``turns.csv``.
+
+``NAME:3`` is 1 where a further numeric column holds exactly 3, and ``NAME:*`` stands for all of its values but the most
+frequent, up to 50 of them. ``A*B`` is the product of two columns.
 """
 
 from __future__ import annotations
@@ -20,12 +30,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import ConfigurationError, InvalidValueError
-from ..graphs.road_graph import RoadNetwork
+from ..core.types import Floats32
+from ..graphs.road_graph import Categories, RoadNetwork
 from .feature_columns import Column, Feature, Features
 
 _TURN_COLUMNS = ("is_left", "is_right", "is_uturn")
+_ANGLE_CLASSES = {
+    "sharp_left": (-170.0, -120.0),
+    "left": (-120.0, -60.0),
+    "slight_left": (-60.0, -20.0),
+    "slight_right": (20.0, 60.0),
+    "right": (60.0, 120.0),
+    "sharp_right": (120.0, 170.0),
+}
+"""Degrees, negative to the left: the end nearer to straight ahead belongs to the class, the other does not."""
+_MOST_LEVELS = 50
 
 
 def default_features(network: RoadNetwork) -> tuple[str, ...]:
@@ -56,28 +78,47 @@ def make_features(network: RoadNetwork, names: Sequence[str] = ()) -> Features:
 
 
 def expand_names(network: RoadNetwork, names: Sequence[str]) -> tuple[str, ...]:
-    """Names with ``class:*`` and ``surface:*`` spelled out for this network."""
-    result: list[str] = []
-    for name in names:
-        if name in {"class:*", "surface:*"}:
-            kind = name[:-2]
-            column = network.attributes.road_class if kind == "class" else network.attributes.surface
-            if column is None:
-                raise _unknown(network, name)
-            counts = np.bincount(column.codes, minlength=len(column.levels))
-            reference = int(np.argmax(counts))
-            # Edges that do not say ("") have no column of their own: they stand with the reference.
-            result += [
-                f"{kind}:{text}" for i, text in enumerate(column.levels) if i != reference and counts[i] and text
-            ]
-        else:
-            result.append(name)
+    """Names with ``class:*`` and the like spelled out for this network."""
+    result = [one for name in names for one in _spelled_out(network, name)]
     repeated = {name for name in result if result.count(name) > 1}
     if repeated:
         raise ConfigurationError(
             where="[reward] features", problem=f"given more than once: {', '.join(sorted(repeated))}"
         )
     return tuple(result)
+
+
+def _spelled_out(network: RoadNetwork, name: str) -> list[str]:
+    kind, _, level = name.rpartition(":")
+    if level != "*" or not kind:
+        return [name]
+    if kind == "angle":
+        if network.turns.angle_deg is None:
+            raise _unknown(network, name)
+        return [f"angle:{one}" for one in _ANGLE_CLASSES]
+    column = _categories(network).get(kind)
+    if column is not None:
+        counts = np.bincount(column.codes, minlength=len(column.levels))
+        reference = int(np.argmax(counts))
+        # Edges that do not say ("") have no column of their own: they stand with the reference.
+        return [f"{kind}:{text}" for i, text in enumerate(column.levels) if i != reference and counts[i] and text]
+    values = {**network.turns.extra, **network.attributes.extra}.get(kind)
+    if values is None:
+        raise _unknown(network, name)
+    levels, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    if len(levels) > _MOST_LEVELS:
+        raise ConfigurationError(
+            where="[reward] features",
+            problem=f"{name!r} would be {len(levels) - 1} columns; {kind!r} measures something, so give its name alone",
+        )
+    reference = int(np.argmax(counts)) if len(levels) else -1
+    return [f"{kind}:{value:g}" for i, value in enumerate(levels) if i != reference]
+
+
+def _categories(network: RoadNetwork) -> dict[str, Categories]:
+    columns = network.attributes
+    named = {"class": columns.road_class, "surface": columns.surface, "access": columns.access}
+    return {name: column for name, column in named.items() if column is not None}
 
 
 def available_names(network: RoadNetwork) -> list[str]:
@@ -91,9 +132,10 @@ def available_names(network: RoadNetwork) -> list[str]:
     ]
     names += [name for name in columns.extra if name not in names]
     names += list(network.turns.extra)
-    for kind, column in (("class", columns.road_class), ("surface", columns.surface)):
-        if column is not None:
-            names += [f"{kind}:*", *(f"{kind}:{level}" for level in column.levels if level)]
+    for kind, column in _categories(network).items():
+        names += [f"{kind}:*", *(f"{kind}:{level}" for level in column.levels if level)]
+    if network.turns.angle_deg is not None:
+        names += ["angle:*", *(f"angle:{one}" for one in _ANGLE_CLASSES)]
     return names
 
 
@@ -124,15 +166,36 @@ def _feature(network: RoadNetwork, name: str) -> Feature:
     # A column given under the feature's own name is used to its last digit, before one converted through float32.
     if name in columns.extra:
         return Feature(name, (Column(columns.extra[name]),))
-    kind, _, level = name.partition(":")
-    categories = {"class": columns.road_class, "surface": columns.surface}.get(kind)
+    kind, _, level = name.rpartition(":")
+    categories = _categories(network).get(kind)
     if level and categories is not None and level in categories.levels:
         return Feature(name, (Column(categories.codes, level=categories.levels.index(level)),))
+    if kind == "angle" and level in _ANGLE_CLASSES and turns.angle_deg is not None:
+        return Feature(name, of_turn=(Column(_is_angle(turns.angle_deg, level), level=1),))
+    if (number := _number(level)) is not None:
+        if kind in turns.extra:
+            return Feature(name, of_turn=(Column((turns.extra[kind] == number).astype(np.int8), level=1),))
+        if kind in columns.extra:
+            return Feature(name, (Column((columns.extra[kind] == number).astype(np.int8), level=1),))
     source, factor = _SOURCES.get(name, (name, 1.0))
     values = getattr(columns, source, None) if source in _PLAIN else None
     if values is None or name in {"length_m", "travel_time_s"}:
         raise _unknown(network, name)
     return Feature(name, (Column(values, factor),))
+
+
+def _is_angle(angle_deg: Floats32, level: str) -> NDArray[np.int8]:
+    low, high = _ANGLE_CLASSES[level]
+    # NaN is in no class: every comparison with it is false.
+    is_in = (angle_deg > low) & (angle_deg <= high) if high < 0 else (angle_deg >= low) & (angle_deg < high)
+    return is_in.astype(np.int8)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _unknown(network: RoadNetwork, name: str) -> ConfigurationError:
