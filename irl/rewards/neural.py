@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -54,33 +57,8 @@ class NeuralPart:
     ) -> None:
         self.features, self.centre, self.size = features, centre, size
         self._penalty, self._is_alone, self._width = penalty, is_alone, width
-        with jax.enable_x64(True):
-            made = eqx.nn.MLP(
-                len(features),
-                "scalar",
-                width,
-                depth,
-                activation=jax.nn.softplus,
-                dtype=jnp.float64,
-                key=jax.random.key(seed),
-            )
-            weights, shape = eqx.partition(made, eqx.is_inexact_array)
-            flat, unravel = ravel_pytree(weights)
-            self._first: Floats = np.asarray(flat)
-
-            def raw(parameters: _Array, inputs: _Array) -> _Array:
-                """array[n] of array[P] and array[n, F]."""
-                return jax.vmap(eqx.combine(unravel(parameters), shape))(inputs)
-
-            def pull(parameters: _Array, inputs: _Array, weights: _Array) -> _Array:
-                """array[P]."""
-                return jax.vjp(lambda at: raw(at, inputs), parameters)[1](weights)[0]
-
-            def slopes(parameters: _Array, inputs: _Array) -> _Array:
-                """array[n, F]: the gradient of every turn's number in its inputs."""
-                return jax.vmap(jax.grad(eqx.combine(unravel(parameters), shape)))(inputs)
-
-            self._raw, self._pull, self._slopes = jax.jit(raw), jax.jit(pull), jax.jit(slopes)
+        self._network = _network(len(features), width, depth)
+        self._first: Floats = self._network.first(seed)
 
     def __len__(self) -> int:
         return len(self._first)
@@ -108,7 +86,7 @@ class NeuralPart:
         """See `Part`."""
         inputs = self.inputs_at(turns)
         with jax.enable_x64(True):
-            found = np.asarray(self._raw(parameters, _padded(inputs, _bucket(len(inputs)))))
+            found = np.asarray(self._network.raw(parameters, _padded(inputs, _bucket(len(inputs)))))
         return np.asarray(found[: len(inputs)], np.float64)
 
     def pull(self, parameters: Floats, weights: Floats) -> Floats:
@@ -123,7 +101,7 @@ class NeuralPart:
         inputs = self.inputs_at(turns)
         count = _bucket(len(inputs))
         with jax.enable_x64(True):
-            return np.asarray(self._pull(parameters, _padded(inputs, count), _padded(weights, count)))
+            return np.asarray(self._network.pull(parameters, _padded(inputs, count), _padded(weights, count)))
 
     def attributions(self, turns: Rows, parameters: Floats) -> tuple[Floats, Floats]:
         """What each feature adds to some turns' raw cost: (float64[n, F], float64[n] at the mean of all features).
@@ -137,14 +115,63 @@ class NeuralPart:
         count = _bucket(len(inputs))
         with jax.enable_x64(True):
             for place, share in zip((places + 1) / 2, shares / 2, strict=True):
-                slope = self._slopes(parameters, _padded(place * inputs, count))
+                slope = self._network.slopes(parameters, _padded(place * inputs, count))
                 total += share * np.asarray(slope)[: len(inputs)]
-            origin = float(self._raw(parameters, np.zeros((1, inputs.shape[1])))[0])
+            origin = float(self._network.raw(parameters, np.zeros((1, inputs.shape[1])))[0])
         return total * inputs, np.full(len(inputs), origin)
 
     def inputs_at(self, turns: Rows) -> Floats:
         """float64[n, F]: standardised features of some turns."""
         return np.asarray((self.features.rows(turns) - self.centre) / self.size)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The compiled functions of one shape of network: parameters array[P], inputs array[n, F]."""
+
+    first: Callable[[int], Floats]
+    """Weights drawn by a seed."""
+    raw: Callable[[_Array, _Array], _Array]
+    """array[n]."""
+    pull: Callable[[_Array, _Array, _Array], _Array]
+    """array[P]: the gradient of ``weights @ raw`` for weights array[n]."""
+    slopes: Callable[[_Array, _Array], _Array]
+    """array[n, F]: the gradient of every number in its inputs."""
+
+
+@functools.cache
+def _network(num_inputs: int, width: int, depth: int) -> _Network:
+    """Compiled once per shape: compiling takes longer than many a fit."""
+
+    def drawn(seed: int) -> Any:
+        return eqx.nn.MLP(
+            num_inputs,
+            "scalar",
+            width,
+            depth,
+            activation=jax.nn.softplus,
+            dtype=jnp.float64,
+            key=jax.random.key(seed),
+        )
+
+    with jax.enable_x64(True):
+        weights, shape = eqx.partition(drawn(0), eqx.is_inexact_array)
+        unravel = ravel_pytree(weights)[1]
+
+    def first(seed: int) -> Floats:
+        with jax.enable_x64(True):
+            return np.asarray(ravel_pytree(eqx.filter(drawn(seed), eqx.is_inexact_array))[0])
+
+    def raw(parameters: _Array, inputs: _Array) -> _Array:
+        return jax.vmap(eqx.combine(unravel(parameters), shape))(inputs)
+
+    def pull(parameters: _Array, inputs: _Array, weights: _Array) -> _Array:
+        return jax.vjp(lambda at: raw(at, inputs), parameters)[1](weights)[0]
+
+    def slopes(parameters: _Array, inputs: _Array) -> _Array:
+        return jax.vmap(jax.grad(eqx.combine(unravel(parameters), shape)))(inputs)
+
+    return _Network(first, jax.jit(raw), jax.jit(pull), jax.jit(slopes))
 
 
 def _bucket(count: int) -> int:
