@@ -230,3 +230,49 @@ def test_columns_are_views_of_the_network(network):
     arrays = [getattr(one, "codes", one) for one in [*owners, network.turns.extra["delay_s"]]]
     assert all(any(one is array for array in arrays) for one in held)
     assert "value" not in vars(features), "the dense matrix is made only where it is asked for"
+
+
+def angled_network():
+    """A network of one junction whose turns have known angles, and whole numbers of its users."""
+    network = make_network([0, 1, 1, 1, 1], [1, 2, 3, 4, 5])
+    angle = np.array([-130.0, -20.0, np.nan, 59.9], np.float32)
+    turns = dataclasses.replace(network.turns, angle_deg=angle, extra={"sector": np.array([3.0, 3.0, 7.0, 1.0])})
+    attributes = dataclasses.replace(network.attributes, extra={"zone": np.array([0.0, 2.0, 2.0, 2.0, 5.0])})
+    return dataclasses.replace(network, turns=turns, attributes=attributes)
+
+
+def test_angle_classes_and_levels_of_whole_numbers():
+    network = angled_network()
+    features = make_features(network, ["angle:*", "sector:*", "zone:*"])
+    found = dict(zip(features.names, features.value.T.tolist(), strict=True))
+    assert found["angle:sharp_left"] == [1, 0, 0, 0]
+    assert found["angle:slight_left"] == [0, 1, 0, 0]
+    assert found["angle:slight_right"] == [0, 0, 0, 1]
+    assert sum(map(sum, (column for name, column in found.items() if name.startswith("angle")))) == 3
+    assert "sector:3" not in found  # the most frequent is the reference
+    assert found["sector:7"] == [0, 0, 1, 0]
+    assert found["sector:1"] == [0, 0, 0, 1]
+    entered = network.attributes.extra["zone"][network.turns.to_edge]
+    assert found["zone:5"] == (entered == 5).tolist()
+    assert found["zone:0"] == (entered == 0).tolist()
+
+
+def test_a_measure_is_no_kind():
+    network = angled_network()
+    many = dataclasses.replace(network.attributes, extra={"height": np.arange(5.0)})
+    rough = dataclasses.replace(network, attributes=many)
+    assert len(make_features(rough, ["height:*"])) == 4
+    with pytest.raises(ConfigurationError, match="no column for 'depth:"):
+        make_features(rough, ["depth:*"])
+    size = 200
+    wide = make_network(np.zeros(size, int), np.arange(1, size + 1))
+    wide = dataclasses.replace(
+        wide, attributes=dataclasses.replace(wide.attributes, extra={"h": np.arange(float(size))})
+    )
+    with pytest.raises(ConfigurationError, match="would be 199 columns"):
+        make_features(wide, ["h:*"])
+
+
+def test_without_angles_there_are_no_classes_of_them():
+    with pytest.raises(ConfigurationError, match="no column for 'angle"):
+        make_features(make_network([0, 1], [1, 2]), ["angle:*"])
