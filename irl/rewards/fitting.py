@@ -47,6 +47,8 @@ class _Run:
     num_iterations: int | None = None
     """Chosen on them."""
     members: list[Floats] = field(default_factory=list)
+    made: int = 0
+    """Iterations of the last member."""
     evaluations: int = 0
     is_converged: bool = True
 
@@ -131,6 +133,7 @@ class _Fit:
             if at.iteration >= limit:
                 break
         assert at is not None  # there is a first state at least
+        known.made = at.iteration
         if known.num_iterations is None:
             known.is_converged &= at.iteration < limit
         return at.point
@@ -138,13 +141,11 @@ class _Fit:
     def _states(
         self, reward: Reward, routes: Demonstrations, state: State | None, stage: str, scores: list[Score]
     ) -> Iterator[State]:
-        """States of L-BFGS from its first one on, each reported; the last one says ``is_done``."""
+        """States of L-BFGS from its first one on, those after it reported; the last one says ``is_done``."""
         training = self._config.training
         loss = PenalisedLoss(reward, routes, self._config.planner, self._planner)
-        is_new = state is None
         state = state if state is not None else _first_state(reward, loss)
-        if is_new:
-            yield state
+        yield state  # of a resumed run too, which may have nothing left to do
         for new in iterate(loss.or_none, state):
             gained = state.loss - new.loss
             is_flat = float(np.abs(new.gradient).max(initial=0.0)) <= training.gradient_tolerance
@@ -200,6 +201,7 @@ class _Fit:
                 "stage": known.stage,
                 "curve": list(known.curve),
                 "num_iterations": known.num_iterations,
+                "made": known.made,
                 "evaluations": known.evaluations,
                 "is_converged": known.is_converged,
             },
@@ -212,7 +214,7 @@ class _Fit:
                 problem="the checkpoint is of a run with other routes or another configuration; start without it",
             )
         notes, state = checkpoint.notes, checkpoint.state
-        names = ("stage", "curve", "num_iterations", "evaluations", "is_converged")
+        names = ("stage", "curve", "num_iterations", "made", "evaluations", "is_converged")
         self._known = _Run(**{name: notes[name] for name in names}, members=list(state["members"]))
         return State(
             **{name: state[name] for name in _STATE},
@@ -235,7 +237,7 @@ class _Fit:
             **fit_summary(value, loss.total_weight, config),
             **provenance(routes, self._planner.last_solver, radius[0] if radius is not None else None),
             "method": "L-BFGS",
-            "iterations": known.num_iterations if is_chosen else config.training.max_iterations,
+            "iterations": known.num_iterations if is_chosen else known.made,
             "evaluations": known.evaluations,
             "is_converged": known.is_converged,
             "stopped_by": "held-out routes" if is_chosen else "convergence",

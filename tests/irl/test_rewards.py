@@ -281,6 +281,19 @@ def test_an_interrupted_run_ends_with_the_same_model(city, tmp_path, members, st
     assert resumed.turn_cost.tobytes() == whole.turn_cost.tobytes()
 
 
+def test_every_checkpoint_of_a_run_that_converges_leads_to_its_end(city):
+    network, made = city
+    config = configured({"corrections": ["edge"], "edge_penalty": 1e3}, validation_share=0.0, max_iterations=500)
+    kept = []
+    whole = fit(network, made["arrival"], config, progress=lambda step: kept.append(step.checkpoint))
+    assert whole.summary["is_converged"]
+    assert whole.summary["iterations"] == kept[-1].iteration < 500
+    for checkpoint in (kept[0], kept[len(kept) // 2], *kept[-2:]):
+        resumed = fit(network, made["arrival"], config, resume=checkpoint)
+        assert resumed.turn_cost.tobytes() == whole.turn_cost.tobytes()
+        assert resumed.summary["iterations"] == whole.summary["iterations"]
+
+
 def test_a_checkpoint_of_another_run_is_refused(city):
     network, made = city
     kept = []
