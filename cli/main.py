@@ -27,6 +27,7 @@ from .console import (
 )
 from .plan import plan
 from .regions import experts, partition
+from .report import report
 
 if TYPE_CHECKING:
     from ..irl.model import LearnedModel
@@ -454,6 +455,9 @@ def draw(
         written += draw_trip(learned, read_demonstrations(routes, learned.network), output, route_id=route_id)
     for path in written:
         say(str(path))
+
+
+app.command()(report)
 
 
 @app.command()
