@@ -58,7 +58,7 @@ _DPI = 160
 _LONG_SIDE_INCHES = 8.5
 _MAX_VECTOR_LINES = 2500
 """A layer of more lines than that becomes a picture inside the SVG: they would take megabytes."""
-_PIXELS_PER_POINT = 1.5
+_PIXELS_PER_POINT = 1.75
 
 
 def draw_trip_png(

@@ -327,7 +327,7 @@ def _forest(rows: Sequence[Estimate]) -> Figures:
     return Figures(
         (
             Figure(
-                chart_svg(draw, size=(5.6, 0.27 * len(rows) + 0.6), name="forest"),
+                chart_svg(draw, size=(4.8, 0.27 * len(rows) + 0.6), name="forest"),
                 "Coefficients" + (" with 95 % intervals" if has_errors else ""),
                 f"{len(rows)} coefficients; the largest in size is {strongest.name}, {number(strongest.value, 2)}",
                 "Left of 0 (orange): avoided. Right of 0 (blue): sought."
@@ -410,7 +410,7 @@ def _regional(model: LearnedModel) -> tuple[Block, ...]:
 
     more = f" The first {len(shown)} regions are drawn." if len(shown) < len(by_region) else ""
     figure = Figure(
-        chart_svg(draw, size=(5.6, 0.36 * len(names) + 0.6), name="forest"),
+        chart_svg(draw, size=(4.8, 0.36 * len(names) + 0.6), name="forest"),
         "Coefficients by region",
         f"Coefficients of {len(names)} features in {len(shown)} regions, a dot each",
         f"How far the dots of a row lie apart is how far tastes differ between regions.{more}",

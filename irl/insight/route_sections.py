@@ -186,7 +186,7 @@ def ablation(rows: Sequence[AblationRow]) -> Section:
         def draw(axes: Axes, panel: Sequence[AblationRow] = panel) -> None:
             charts.draw_ablation(axes, panel)
 
-        svg = chart_svg(draw, size=(5.6, 0.25 * len(panel) + 0.6), name=f"ablation-{name}")
+        svg = chart_svg(draw, size=(4.8, 0.25 * len(panel) + 0.6), name=f"ablation-{name}")
         alt = charts.describe_ablation(panel)
         blocks += [Figures((Figure(svg, f"Exact match on {name}", alt),)), _ablation_table(name, panel)]
     return Section("ablation", "Which reward, which horizon", tuple(blocks))
@@ -236,7 +236,7 @@ def _match_chart(result: Evaluation) -> Figures:
         )
 
     said = ", ".join(f"{label_of(n)} {percent(result.models[n].exact)}" for n in names)
-    svg = chart_svg(draw, size=(5.6, 0.4 * len(names) + 0.75), name="matches")
+    svg = chart_svg(draw, size=(4.8, 0.4 * len(names) + 0.75), name="matches")
     title = "Exact match" + (" (simulated routes)" if result.is_simulated else "")
     return Figures((Figure(svg, title, f"Exact match on held-out routes: {said}"),))
 

@@ -85,15 +85,15 @@ def skipped(counts: Mapping[str, int]) -> str:
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 
-    >>> duration(125)
+    >>> duration(125).replace(SPACE, " ")
     '2 min 5 s'
     """
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}{SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return f"{minutes}{SPACE}min {rest}{SPACE}s"
+    return f"{minutes // 60}{SPACE}h {minutes % 60}{SPACE}min"
 
 
 def label_of(model: str) -> str:
