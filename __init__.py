@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .irl.checkpoints import load_model, save_model
     from .irl.demonstrations import read_demonstrations
     from .irl.evaluation import evaluate
+    from .irl.insight.report import write_report
     from .irl.simulation import simulate
     from .irl.training import fit
     from .routing.router import Router
@@ -37,6 +38,7 @@ _HOMES = {
     "fit": "irl.training",
     "fit_regions": "distributed.coordinator",
     "evaluate": "irl.evaluation",
+    "write_report": "irl.insight.report",
     "load_model": "irl.checkpoints",
     "save_model": "irl.checkpoints",
     "Router": "routing.router",
@@ -58,6 +60,7 @@ __all__ = [
     "save_model",
     "save_network",
     "simulate",
+    "write_report",
 ]
 
 

@@ -28,6 +28,7 @@ _GB = 1e9
 _NEEDED_FOR = {
     "folium": "maps in a web page",
     "jax": "soft values and gradients",
+    "jinja2": "reports in a web page",
     "matplotlib": "drawings",
     "networkx": "exchange of graphs",
     "numba": "corridors, for maps that one factorisation cannot hold",

@@ -27,6 +27,7 @@ from .console import (
 )
 from .plan import plan
 from .regions import experts, partition
+from .report import report
 from .select import select
 
 if TYPE_CHECKING:
@@ -456,6 +457,9 @@ def draw(
         written += draw_trip(learned, read_demonstrations(routes, learned.network), output, route_id=route_id)
     for path in written:
         say(str(path))
+
+
+app.command()(report)
 
 
 @app.command()

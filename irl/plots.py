@@ -1,11 +1,13 @@
-"""Pictures of trips and of learned costs as PNG (the only importer of matplotlib). Imports no JAX, needs no network.
+"""Pictures of trips and of learned costs as PNG, charts and maps as inline SVG (the only importer of matplotlib).
 
-`draw_trip_map`, the interactive page, is here by name too.
+Imports no JAX, needs no network. `draw_trip_map`, the interactive page, is here by name too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,8 @@ import numpy as np
 from ..core.files import write_file
 from ..core.types import Floats, Ints
 from ..graphs.road_graph import RoadNetwork
+from .insight import charts
+from .insight.ablation import AblationRow
 from .map_views import (
     BACKGROUND,
     INK,
@@ -34,7 +38,17 @@ from .map_views import (
 )
 from .trip_map import draw_trip_map
 
-__all__ = ["draw_matrix_png", "draw_network_png", "draw_regions_png", "draw_trip_map", "draw_trip_png"]
+__all__ = [
+    "Lines",
+    "chart_svg",
+    "draw_ablation_png",
+    "draw_matrix_png",
+    "draw_network_png",
+    "draw_regions_png",
+    "draw_trip_map",
+    "draw_trip_png",
+    "map_svg",
+]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +56,9 @@ if TYPE_CHECKING:
 
 _DPI = 160
 _LONG_SIDE_INCHES = 8.5
+_MAX_VECTOR_LINES = 2500
+"""A layer of more lines than that becomes a picture inside the SVG: they would take megabytes."""
+_PIXELS_PER_POINT = 1.75
 
 
 def draw_trip_png(
@@ -206,11 +223,7 @@ def draw_matrix_png(
     OSError
         The picture could not be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.8 + 0.75 * len(columns), 1.8 + 0.5 * len(rows)), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure((1.8 + 0.75 * len(columns), 1.8 + 0.5 * len(rows)), "white")
     axes = figure.add_subplot()
     limit = float(np.nanmax(np.abs(values), initial=1e-12))
     shown = np.ma.masked_invalid(values)
@@ -233,25 +246,182 @@ def draw_matrix_png(
     return write_file(path_png, buffer.getvalue())
 
 
-def _blank_map(view: View) -> tuple[Figure, Axes]:
+def draw_ablation_png(rows: Sequence[AblationRow], path_png: str | Path, *, title: str = "") -> Path:
+    """Draw exact matches of rewards and horizons with their intervals, a panel for each data set.
+
+    Raises
+    ------
+    ValueError
+        No row.
+    OSError
+        The picture could not be written.
+    """
+    if not rows:
+        raise ValueError("an ablation without rows cannot be drawn")
+    names = list(dict.fromkeys(row.data for row in rows))
+    panels = [[row for row in rows if row.data == name] for name in names]
+    heights = [len(panel) + 2.2 for panel in panels]
+    figure = _figure((6.4, 0.27 * sum(heights) + 0.3), "white")
+    places = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, name, panel in zip(places, names, panels, strict=True):
+        charts.draw_ablation(axes, panel, title=name)
+    if title:
+        figure.suptitle(title, fontsize=11, color=INK, parse_math=False)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.1)
+    return write_file(path_png, buffer.getvalue())
+
+
+def chart_svg(draw: Callable[[Axes], None], *, size: tuple[float, float], name: str) -> str:
+    """A chart as an ``<svg>`` element to stand in a page: no ids but its own, no fonts, the page's colours.
+
+    Parameters
+    ----------
+    draw
+        Draws on the one pair of axes, in the colours of `trodden.irl.insight.charts`.
+    size
+        Width and height in inches.
+    name
+        Distinct among the charts of a page: ids of clips and markers are made from it.
+    """
+    figure = _figure(size, "none")
+    draw(figure.add_subplot())
+    return _inline_svg(figure, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Roads or routes of one layer of a map."""
+
+    lines: Sequence[Floats]
+    """float64[P, 2] of (latitude, longitude) each."""
+    colours: str | Sequence[str]
+    widths: float | Floats
+    label: str = ""
+    """In the legend, where there is one."""
+
+
+def map_svg(
+    view: View,
+    layers: Sequence[Lines],
+    *,
+    name: str,
+    width_inches: float = 4.0,
+    credit: str | None = None,
+    colour_bar: Callable[[Axes], None] | None = None,
+    draw: Callable[[Axes, View], None] | None = None,
+) -> str:
+    """A map as an ``<svg>`` element (see `chart_svg`), layers in their order; long ones as a picture inside it.
+
+    Parameters
+    ----------
+    colour_bar
+        Draws the scale of colours on narrow axes below the map.
+    draw
+        Draws what lies on top, in metres: see `View.project`.
+    """
+    from matplotlib.collections import LineCollection
+
+    height = width_inches * view.half_height_m / view.half_width_m
+    ratios = [height, 0.16] if colour_bar is not None else [height]
+    figure = _figure((width_inches, height + (0.55 if colour_bar is not None else 0.1)), "none")
+    places = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
+    axes = places[0]
+    _frame(axes, view)
+    axes.set_facecolor("none")
+    for number, layer in enumerate(layers, start=1):
+        collection = LineCollection(
+            [view.project(line) for line in layer.lines],
+            colors=layer.colours,
+            linewidths=layer.widths,
+            capstyle="round",
+            joinstyle="round",
+            zorder=number,
+            label=layer.label or None,
+        )
+        collection.set_rasterized(len(layer.lines) > _MAX_VECTOR_LINES)
+        axes.add_collection(collection)
+    if draw is not None:
+        draw(axes, view)
+    _draw_scale_bar(axes, view, font=6.5, ink=charts.INK)
+    if credit:
+        axes.text(
+            0.995, 0.01, credit, transform=axes.transAxes, ha="right", va="bottom", fontsize=6, color=charts.MUTED
+        )
+    if any(layer.label for layer in layers):
+        legend = axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, frameon=False, fontsize=7)
+        for text in legend.get_texts():
+            text.set_color(charts.INK)
+    if colour_bar is not None:
+        colour_bar(places[1])
+    return _inline_svg(figure, name)
+
+
+def _figure(size: tuple[float, float], background: str) -> Figure:
     # The object interface, not pyplot: no global state, no window system, safe in threads.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    figure = Figure(figsize=size, dpi=_DPI, facecolor=background, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _inline_svg(figure: Figure, name: str) -> str:
+    """What a page needs of a figure's SVG."""
+    import matplotlib
+
+    buffer = BytesIO()
+    # Text stays text, in the page's font; ids depend on the name alone, so that the same report has the same bytes.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", dpi=220, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="(?![mpC]\w*[0-9a-f]{10}")[^"]*"', "", text)
+    text = re.sub(r'font(?:-family)?: (?:[\d.]+px )?\'[^;"]*;? ?', _font_size, text)
+    text = re.sub(r' d="([^"]*)"', lambda found: f' d="{_shorter(found.group(1))}"', text)
+    for colour, variable in charts.SCHEME.items():
+        text = text.replace(f": {colour}", f": var(--{variable})")
+    text = re.sub(r"\n\s*", "\n", text)
+
+    def sized(found: re.Match[str]) -> str:
+        width, height = (round(float(found.group(k)) * _PIXELS_PER_POINT) for k in (1, 2))
+        return f'width="{width}" height="{height}"'
+
+    return re.sub(r'width="([\d.]+)pt" height="([\d.]+)pt"', sized, text, count=1).strip()
+
+
+def _font_size(found: re.Match[str]) -> str:
+    size = re.search(r"[\d.]+px", found.group(0))
+    return f"font-size: {size.group(0)}; " if size else ""
+
+
+def _shorter(path: str) -> str:
+    """A path's data with hundredths of a point, on one line."""
+    return re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", path)).strip()
+
+
+def _blank_map(view: View) -> tuple[Figure, Axes]:
     inches = _LONG_SIDE_INCHES / max(view.half_width_m, view.half_height_m)
     size = (view.half_width_m * inches + 0.3, view.half_height_m * inches + 0.6)
-    figure = Figure(figsize=size, dpi=_DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(size, "white")
     axes = figure.add_subplot()
     axes.set_facecolor(BACKGROUND)
+    _frame(axes, view)
+    for spine in axes.spines.values():
+        spine.set_color("#dddad4")
+    return figure, axes
+
+
+def _frame(axes: Axes, view: View) -> None:
     axes.set_xlim(-view.half_width_m, view.half_width_m)
     axes.set_ylim(-view.half_height_m, view.half_height_m)
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
-        spine.set_color("#dddad4")
-    return figure, axes
+        spine.set_color(charts.GRID)
 
 
 def _draw_roads(axes: Axes, network: RoadNetwork, view: View) -> None:
@@ -310,17 +480,18 @@ def _finish(
     return write_file(path_png, buffer.getvalue())
 
 
-def _draw_scale_bar(axes: Axes, view: View) -> None:
+def _draw_scale_bar(axes: Axes, view: View, *, font: float = 8, ink: str = INK) -> None:
     length = round_length_m(view.half_width_m * 0.4)
     left, bottom = -view.half_width_m * 0.96, -view.half_height_m * 0.95
     tick = view.half_height_m * 0.012
     axes.plot(
         [left, left, left + length, left + length],
         [bottom + tick, bottom, bottom, bottom + tick],
-        color=INK,
+        color=ink,
         lw=1.4,
         solid_joinstyle="miter",
         zorder=21,
     )
     words = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    axes.text(left + length / 2, bottom + tick * 1.6, words, ha="center", va="bottom", fontsize=8, color=INK, zorder=21)
+    place: dict[str, Any] = {"ha": "center", "va": "bottom", "zorder": 21}
+    axes.text(left + length / 2, bottom + tick * 1.6, words, fontsize=font, color=ink, **place)

@@ -149,7 +149,8 @@ def test_experts_of_one_reward_are_refused(folder, trained):
         expert_matrix(model, routes)
 
 
-def test_summary_and_evaluate_take_a_model_of_regions(folder, trained):
-    for command in (("summary", "model"), ("evaluate", "model", "--routes", "held_out.parquet")):
+def test_summary_evaluate_and_report_take_a_model_of_regions(folder, trained):
+    held_out = ("--routes", "held_out.parquet")
+    for command in (("summary", "model"), ("evaluate", "model", *held_out), ("report", "model", *held_out)):
         done = trodden(*command, cwd=folder)
         assert done.code == 0, done.err
