@@ -26,6 +26,7 @@ from .console import (
     say,
 )
 from .explain import explain
+from .influence import influence
 from .plan import plan
 from .regions import experts, partition
 
@@ -425,6 +426,7 @@ def _describe_route(found: Route, learned: LearnedModel, title: str) -> None:
 
 
 app.command(cls=PointCommand)(explain)
+app.command()(influence)
 
 
 @app.command(name="map")

@@ -23,6 +23,7 @@ from ..problem import NO_VALUES
 from ..rewards.building import reward_of
 from ..rewards.parts import Corrections, LinearPart
 from ..rewards.reward import Reward
+from .tables import columns, shortened
 
 POSITIVITY = "positivity"
 """The row for what the softplus adds, or the minimum cost of a plain linear reward."""
@@ -90,7 +91,7 @@ class Explanation:
             f"trip from edge {first[0]} to edge {first[-1]}",
             f"costs in nats, under a reward learned from {word}",
             "",
-            *_columns(lines),
+            *columns(lines),
         ]
         if compared:
             text += ["", f"difference: {compared[0].name} minus {compared[1].name}"]
@@ -150,7 +151,7 @@ class Explanation:
             cells = [_number(route.terms[at]) for route in self.routes]
             if compared:
                 cells.append(_number(compared[0].terms[at] - compared[1].terms[at], "+"))
-            lines.append((_shortened(name), cells))
+            lines.append((shortened(name, _NAME_WIDTH), cells))
         gap = [_number(compared[0].cost - compared[1].cost, "+")] if compared else []
         lines.append(("cost", [*(_number(route.cost) for route in self.routes), *gap]))
         found = [route.log_probability for route in self.routes]
@@ -377,22 +378,3 @@ def _odds(one: ExplainedRoute, other: ExplainedRoute) -> str:
 def _number(value: float, sign: str = "") -> str:
     value = float(value) + 0.0  # no minus zero
     return format(value, f"{sign}.4f" if abs(value) < 1e4 else f"{sign}.3e")
-
-
-def _shortened(name: str) -> str:
-    if len(name) <= _NAME_WIDTH:
-        return name
-    half = _NAME_WIDTH // 2 - 1
-    return f"{name[:half]}..{name[-half:]}"
-
-
-def _columns(lines: list[list[str]]) -> list[str]:
-    """The first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
