@@ -25,6 +25,8 @@ from .console import (
     require_free,
     say,
 )
+from .explain import explain
+from .influence import influence
 from .plan import plan
 from .regions import experts, partition
 from .report import report
@@ -424,6 +426,10 @@ def _describe_route(found: Route, learned: LearnedModel, title: str) -> None:
         if snap is not None and snap.distance_m > 0:
             say(f"{role} snapped over {snap.distance_m:.0f} m to edge {int(learned.network.graph.edge_id[snap.edge])}")
     say("edges: " + " ".join(map(str, found.edge_ids)))
+
+
+app.command(cls=PointCommand)(explain)
+app.command()(influence)
 
 
 @app.command(name="map")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import UnknownIdError
 from ..core.types import Floats
 from ..irl.demonstrations import Demonstrations
 from ..irl.evaluation import evaluate
@@ -46,14 +45,7 @@ def draw_trip(
 ) -> list[Path]:
     """``trip.html`` and ``trip.png`` of one held-out trip: travelled, learned, fastest."""
     routes = demonstrations.for_ending(model.ending)
-    if route_id is None:
-        row = choose_trip(model, routes)
-    elif route_id in routes.route_id:
-        row = routes.route_id.index(route_id)
-    else:
-        raise UnknownIdError(
-            kind="usable route", identifier=route_id, remedy=f"{routes.source} has {len(routes)} usable routes"
-        )
+    row = choose_trip(model, routes) if route_id is None else routes.row_of(route_id)
     trip = routes.take(np.array([row]))
     predictor = TripPredictor(model.network, trip, model.ending)
     lines = {

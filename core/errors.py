@@ -128,6 +128,18 @@ class IncomparableModelsError(TroddenError, ValueError):
 # ---------------------------------------------------------------------------------------------- rewards and values
 
 
+class InconsistentModelError(TroddenError, ArithmeticError):
+    """A model whose stored costs are not those that its own reward gives."""
+
+    def __init__(self, *, from_edge: int, to_edge: int, stored: float, given: float):
+        self.from_edge, self.to_edge, self.stored, self.given = from_edge, to_edge, stored, given
+        super().__init__(
+            f"the turn from edge {from_edge} to edge {to_edge} costs {stored:.9g} in this model, but the terms of its "
+            f"reward add up to {given:.9g}; its costs were changed after training: train again, or load what training "
+            "wrote"
+        )
+
+
 class InfeasibleRewardError(TroddenError, ArithmeticError):
     """The expected number of turns is infinite under this reward: some cycle costs too little to be left."""
 

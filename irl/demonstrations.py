@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import DemonstrationError, NoDemonstrationsError, WrongNetworkError
+from ..core.errors import DemonstrationError, NoDemonstrationsError, UnknownIdError, WrongNetworkError
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.road_graph import RoadNetwork, ragged_rows
 from .destinations import Ending, destination_key, make_destinations
@@ -96,6 +96,16 @@ class Demonstrations:
         """Number of skipped routes by status, most frequent first."""
         return dict(Counter(s.status for s in self.skipped).most_common())
 
+    def row_of(self, route_id: str) -> int:
+        """Where a route of that id stands; `UnknownIdError` where none is usable, and why if it was skipped."""
+        if route_id in self.route_id:
+            return self.route_id.index(route_id)
+        why = next((f"{s.status} ({s.detail})" for s in self.skipped if s.route_id == route_id), "")
+        usable = f"{self.source} has {len(self)} usable routes"
+        raise UnknownIdError(
+            kind="usable route", identifier=route_id, remedy=f"it was left out: {why}; {usable}" if why else usable
+        )
+
     def take(self, rows: Ids) -> Demonstrations:
         """Some routes, in that order; the list of skipped ones stays."""
         flat, first = ragged_rows(self.first, rows)
@@ -112,13 +122,13 @@ class Demonstrations:
             None if self.traveller is None else self.traveller.take(rows),
         )
 
-    def for_ending(self, ending: Ending) -> Demonstrations:
+    def for_ending(self, ending: Ending, *, needs_some: bool = True) -> Demonstrations:
         """The routes possible under an ending: under *arrival*, those that reach their last edge only once.
 
         Raises
         ------
         NoDemonstrationsError
-            None is left.
+            None is left, with ``needs_some``.
         """
         if ending == "stop":
             return self
@@ -135,7 +145,8 @@ class Demonstrations:
         )
         kept = self.take(np.flatnonzero(visits <= 1))
         result = Demonstrations(**{**vars(kept), "skipped": self.skipped + skipped})
-        result.require_some()
+        if needs_some:
+            result.require_some()
         return result
 
     def require_some(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core.config import Config
-from ..core.types import Floats
+from ..core.types import Floats, Ids
 from .demonstrations import Demonstrations
 from .inference import Covariance, clustered_outer_product, covariance, outer_product, route_scores, scores_of
 from .model import Coefficient
@@ -23,8 +23,7 @@ def estimates(problem: Problem, optimum: Optimum) -> tuple[tuple[Coefficient, ..
     """Coefficients with standard errors, and what the summary says about their certainty."""
     features, coefficients = problem.features, optimum.scaled / problem.scale
     config = problem.config
-    minimum = config.reward.minimum_cost
-    at_limit = np.flatnonzero(-features.reward(coefficients) < minimum + 1e-6 * max(1.0, minimum))
+    at_limit = turns_at_minimum(problem, optimum.scaled)
     active = np.unique(features.rows(at_limit) / problem.scale, axis=0)
     count = len(coefficients)
     found = covariance(optimum.information, active) if optimum.information is not None else None
@@ -50,6 +49,12 @@ def estimates(problem: Problem, optimum: Optimum) -> tuple[tuple[Coefficient, ..
         "covariances": {name: _in_own_units(one, errors[name], problem.scale) for name, one in matrices.items()},
     }
     return tuple(rows), certainty
+
+
+def turns_at_minimum(problem: Problem, scaled: Floats) -> Ids:
+    """int64, the turns whose cost is the minimum: constraints that are active there."""
+    minimum = problem.config.reward.minimum_cost
+    return np.flatnonzero(-problem.reward(scaled) < minimum + 1e-6 * max(1.0, minimum))
 
 
 def _no_error_note(config: Config) -> str:

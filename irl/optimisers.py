@@ -68,11 +68,11 @@ def maximise(problem: Problem, start: Floats, watch: Watch) -> Optimum:
         return _minimise_margin(problem, start, watch)
     scaled, method = _unconstrained(problem, start, watch)
     scaled, cuts, rounds = within_constraints(problem, scaled, watch.look)
-    information, value_gradient = _curvature(problem, scaled)
+    information, value_gradient = curvature(problem, scaled)
     if information is not None and not rounds:
         found, loss, gradient = _polished(problem, scaled, information)
         if (found - scaled) @ information @ (found - scaled) > _SMALL_DECREMENT:  # Adam ends so far away
-            information, value_gradient = _curvature(problem, found)
+            information, value_gradient = curvature(problem, found)
         scaled = found
     else:
         loss, gradient = problem.objective(scaled)
@@ -200,7 +200,7 @@ def _minimise_margin(problem: Problem, start: Floats, watch: Watch) -> Optimum:
     return Optimum(found.point, found.value, None, None, outcome)
 
 
-def _curvature(problem: Problem, scaled: Floats) -> tuple[Floats | None, Floats | None]:
+def curvature(problem: Problem, scaled: Floats) -> tuple[Floats | None, Floats | None]:
     """(information, dV/dtheta per trip), exact where the factorisation serves, else by differences; or None.
 
     At a finite horizon the loss has kinks where best paths change; differences average over those that they cross.

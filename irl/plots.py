@@ -42,6 +42,7 @@ __all__ = [
     "Lines",
     "chart_svg",
     "draw_ablation_png",
+    "draw_explanation_png",
     "draw_matrix_png",
     "draw_network_png",
     "draw_regions_png",
@@ -54,11 +55,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .insight.explanation import Explanation
+
 _DPI = 160
 _LONG_SIDE_INCHES = 8.5
 _MAX_VECTOR_LINES = 2500
 """A layer of more lines than that becomes a picture inside the SVG: they would take megabytes."""
 _PIXELS_PER_POINT = 1.75
+_MOST_BARS, _FEWEST_SLOTS = 12, 9.0
+_DEARER, _CHEAPER = "#c44e2b", "#2f7fb8"
 
 
 def draw_trip_png(
@@ -98,14 +103,52 @@ def draw_trip_png(
     view = view_of(np.concatenate(list(lines.values())))
     figure, axes = _blank_map(view)
     _draw_roads(axes, network, view)
-    for style, (name, line) in zip(band_styles(len(lines)), lines.items(), strict=True):
-        here = view.project(line)
-        axes.plot(here[:, 0], here[:, 1], label=name, solid_capstyle="round", solid_joinstyle="round", **style)
-    _draw_ends(axes, view.project(lines[next(iter(lines))][[0, -1]]))
-    legend = axes.legend(loc="best", framealpha=0.94, edgecolor="none", fontsize=9.5, handlelength=2.4, borderpad=0.7)
-    legend.set_zorder(20)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # names are names, also with dollar signs in them
+    _draw_bands(axes, view, lines, band_styles(len(lines)))
+    return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
+
+
+def draw_explanation_png(
+    network: RoadNetwork,
+    explanation: Explanation,
+    path_png: str | Path,
+    *,
+    title: str = "",
+    is_simulated: bool = False,
+) -> Path:
+    """Draw the routes of an explanation beside what two of them differ by in cost, a bar per term.
+
+    Parameters
+    ----------
+    is_simulated
+        The travelled route was simulated; whether the model's were, the explanation says.
+
+    Raises
+    ------
+    MissingDataError
+        The network has no coordinates.
+    OSError
+        The picture could not be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    is_simulated = is_simulated or explanation.is_simulated
+    # The learned route before the fastest: a thinner band lies on a broader one.
+    known = {"travelled": 0, "learned": 1}
+    order = sorted(explanation.routes, key=lambda route: known.get(route.name, len(known)))
+    lines = {route.name: route_line(network, route.edges.tolist()) for route in order}
+    view = view_of(np.concatenate(list(lines.values())))
+    shape = view.half_width_m / view.half_height_m
+    height = float(np.clip(7.4 / shape, 4.6, 7.4))
+    figure = Figure(figsize=(height * shape + 5.6, height + 0.5), dpi=_DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(1, 2, width_ratios=[height * shape, 5.0])
+    axes = figure.add_subplot(grid[0])
+    _prepare_map(axes, view)
+    _draw_roads(axes, network, view)
+    skipped = 0 if "travelled" in lines else 1  # the dark band is the travelled route's
+    _draw_bands(axes, view, lines, band_styles(len(lines) + skipped)[skipped:])
+    _draw_bars(figure.add_subplot(grid[1]), explanation)
     return _finish(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
 
 
@@ -407,11 +450,13 @@ def _blank_map(view: View) -> tuple[Figure, Axes]:
     size = (view.half_width_m * inches + 0.3, view.half_height_m * inches + 0.6)
     figure = _figure(size, "white")
     axes = figure.add_subplot()
+    _prepare_map(axes, view)
+    return figure, axes
+
+
+def _prepare_map(axes: Axes, view: View) -> None:
     axes.set_facecolor(BACKGROUND)
     _frame(axes, view)
-    for spine in axes.spines.values():
-        spine.set_color("#dddad4")
-    return figure, axes
 
 
 def _frame(axes: Axes, view: View) -> None:
@@ -431,6 +476,61 @@ def _draw_roads(axes: Axes, network: RoadNetwork, view: View) -> None:
     lines = [view.project(network.edge_polyline(int(edge))) for edge in edges]
     widths = line_widths(network)[edges] * 1.3
     axes.add_collection(LineCollection(lines, colors=ROAD_COLOUR, linewidths=widths, capstyle="round", zorder=1))
+
+
+def _draw_bands(axes: Axes, view: View, lines: Mapping[str, Floats], styles: Sequence[dict[str, Any]]) -> None:
+    """Routes as nested bands, their ends, and the legend."""
+    for style, (name, line) in zip(styles, lines.items(), strict=True):
+        here = view.project(line)
+        axes.plot(here[:, 0], here[:, 1], label=name, solid_capstyle="round", solid_joinstyle="round", **style)
+    _draw_ends(axes, view.project(lines[next(iter(lines))][[0, -1]]))
+    legend = axes.legend(loc="best", framealpha=0.94, edgecolor="none", fontsize=9.5, handlelength=2.4, borderpad=0.7)
+    legend.set_zorder(20)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are names, also with dollar signs in them
+
+
+def _draw_bars(axes: Axes, explanation: Explanation) -> None:
+    """What the compared routes differ by, term by term, the largest first and their sum last."""
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=0, colors=INK, labelsize=9)
+    compared = explanation.compared
+    if compared is None:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "all these routes are the same", ha="center", va="center", fontsize=11, color=INK)
+        return
+    gaps = compared[0].terms - compared[1].terms
+    shown = np.argsort(-np.abs(gaps), kind="stable")
+    shown = shown[np.abs(gaps[shown]) > 0]
+    bars = [(explanation.rows[at], float(gaps[at])) for at in shown[:_MOST_BARS]]
+    if len(shown) > _MOST_BARS:
+        rest = shown[_MOST_BARS - 1 :]
+        bars = [*bars[: _MOST_BARS - 1], (f"{len(rest)} others", float(gaps[rest].sum()))]
+    bars.append(("sum", compared[0].cost - compared[1].cost))
+    place = np.arange(len(bars), dtype=np.float64)
+    place[-1] += 0.5
+    sizes = np.array([size for _, size in bars])
+    colours = [_DEARER if size > 0 else _CHEAPER for size in sizes]
+    axes.barh(place, sizes, height=0.62, color=colours)
+    end = float(place[-1]) + 0.5
+    axes.plot([0.0, 0.0], [-0.5, end], color=INK, lw=0.9)
+    axes.axhline(place[-1] - 0.75, color="#dddad4", lw=0.9)
+    reach = float(np.abs(sizes).max())
+    for at, size in zip(place, sizes, strict=True):
+        beyond = np.copysign(0.02 * reach, size)
+        side = "left" if size >= 0 else "right"
+        axes.text(size + beyond, at, f"{size:+.2f}", va="center", ha=side, fontsize=8.5, color=INK)
+    low, high = min(float(sizes.min()), 0.0), max(float(sizes.max()), 0.0)
+    room = 0.2 * (high - low)
+    axes.set_xlim(low - room * (low < 0), high + room * (high > 0))
+    axes.set_yticks(place, [name for name, _ in bars], parse_math=False)
+    axes.set_ylim(max(end + 0.8, _FEWEST_SLOTS), -0.6)  # from the top; few bars stay as slim as many
+    axes.set_xticks([])
+    one, other = compared[0].name, compared[1].name
+    axes.set_title(f"cost of {one} minus {other}, nats", fontsize=10.5, loc="left", color=INK, pad=8, parse_math=False)
+    words = f"left, blue: {one} saves; right, red: it pays"
+    axes.text(axes.get_xlim()[0], end + 0.5, words, fontsize=8.5, color=INK, parse_math=False)
 
 
 def _draw_ends(axes: Axes, ends: Floats) -> None:
