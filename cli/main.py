@@ -25,8 +25,10 @@ from .console import (
     require_free,
     say,
 )
+from .contradictions import contradictions
 from .plan import plan
 from .regions import experts, partition
+from .surface import surface
 
 if TYPE_CHECKING:
     from ..irl.model import LearnedModel
@@ -315,6 +317,8 @@ def train(
 app.command()(plan)
 app.command()(partition)
 app.command()(experts)
+app.command()(contradictions)
+app.command()(surface)
 
 
 @app.command()

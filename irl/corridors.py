@@ -178,7 +178,7 @@ class CorridorSolver:
         for part in self._finder.by_block(task, len(batch.origin)):
             yield part
             if progress is not None:
-                progress(min(BLOCK, len(batch.origin)))
+                progress(len(np.unique(part[0])))
 
     def draw(
         self,

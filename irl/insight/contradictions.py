@@ -27,18 +27,21 @@ from ..rewards.building import reward_of
 from ..rewards.parts import Corrections
 from ..training import fit
 from .places import Place, place_of_edge, place_of_turn, same_road
-from .tilting import Gains, poisson_gains, tilted_gains
+from .tilting import SHUT, Gains, poisson_gains, tilted_gains
 from .visits import Candidates, Visits
 
 _MOST_ROUNDS = 12
 _CANDIDATES_PER_ROW, _FEWEST_CANDIDATES = 60, 3000
 _WEAKEST_CANDIDATE, _WEAKEST_ROW = 1.0, 2.0
 _OF_THE_ROUND = 0.5
-"""A round grants corrections down to this share of its strongest statistic, to those that share few trips."""
+"""A round grants corrections down to this share of its strongest statistic (and not below chance), to those that share
+few trips."""
 _TWIN = 2.0
 """Statistic from which another edge of the same road says the same."""
 _EDGE_FIRST = 1.02
 """An edge and its only turn of note say the same: then the edge is named."""
+_ALIKE, _MOST_ALTERNATIVES = 0.9, 3
+"""Cosine, and share of the statistic, from which another candidate explains the same; so many are told."""
 _CHEAPEST = 0.1
 """Share of its cost that a turn keeps under a correction, so that it costs something."""
 
@@ -59,12 +62,18 @@ class Contradiction:
     """``sign(observed - expected) sqrt(2 gain)``; see `trodden.irl.insight.tilting`."""
     suggested: float
     """Nats that would have to be added to its cost, below 0 where it is travelled more; shrunk by the penalty."""
+    is_shut: bool
+    """Nobody came by, and a way that is shut (a missing ban, a closed road) explains it better than a cost."""
     learned: float | None
     """Nats that the model's own correction adds to its raw cost, the mean over members; None where it has none."""
     num_travellers: int | None
     """Distinct named travellers among the routes observed there; None where none are named."""
     same_road: tuple[int, ...] = ()
     """Ids of other edges of the same road that say the same: its other direction, its other pieces."""
+
+    alternatives: tuple[Place, ...] = ()
+    """Other edges or turns that explain the same trips about as well: where the only way onto an edge is a turn that is
+    shut, routes cannot tell which of the two is."""
 
     @property
     def direction(self) -> str:
@@ -75,6 +84,7 @@ class Contradiction:
         """By name, the place spelled out."""
         own = {name: value for name, value in vars(self).items() if name != "place"}
         own["same_road"] = list(self.same_road)
+        own["alternatives"] = [{"kind": place.kind, **place.to_json()} for place in self.alternatives]
         return {"kind": self.place.kind, "direction": self.direction, **own, **self.place.to_json()}
 
 
@@ -134,12 +144,13 @@ def find_contradictions(
     batch = routes.batch(config.ending)
     _, score = planner.log_likelihood(reward, batch)
     candidates, num_compared = _screened(model, batch.observed, batch.observed - score, top)
-    found = _Search(model, routes, config, candidates, reward, say).run(top)
+    by_chance = float(stats.norm.isf(0.5 / max(num_compared, 1)))
+    found = _Search(model, routes, config, candidates, reward, by_chance, say).run(top)
     return Contradictions(
         rows=tuple(found),
         num_routes=len(routes),
         num_compared=num_compared,
-        by_chance=float(stats.norm.isf(0.5 / max(num_compared, 1))),
+        by_chance=by_chance,
         is_refit=is_refit,
         is_simulated=routes.is_simulated or model.is_simulated,
     )
@@ -184,6 +195,18 @@ def _penalty(model: LearnedModel, kind: str) -> float:
     return max(float(getattr(model.config.reward, f"{kind}_penalty")), 1e-3)
 
 
+@dataclass(eq=False)
+class _Found:
+    """A row to be."""
+
+    leader: int
+    others: list[int]
+    alternatives: list[int]
+    gains: Gains
+    """As they were when it was found."""
+    expected: Floats
+
+
 class _Search:
     """Rounds of: the strongest candidates, their corrections granted, visits anew."""
 
@@ -194,8 +217,10 @@ class _Search:
         config: PlannerConfig,
         candidates: Candidates,
         reward: Floats,
+        by_chance: float,
         say: Progress,
     ) -> None:
+        self._by_chance = by_chance
         self._model, self._routes, self._candidates, self._say = model, routes, candidates, say
         self._base, self._cost = -reward, -reward
         num_edges = len(candidates.edges)
@@ -204,29 +229,33 @@ class _Search:
         self._visits = Visits(routes, config, candidates)
         self._observed = np.asarray(self._visits.observed.sum(axis=0)).reshape(-1)
         self._learned = _learned_corrections(model)
-        self._roads = same_road(model.network, candidates.edges)
+        self._roads = dict(enumerate(same_road(model.network, candidates.edges)))
 
     def run(self, top: int) -> list[Contradiction]:
-        rows: list[Contradiction] = []
         if not len(self._candidates):
-            return rows
+            return []
         self._solve(np.arange(len(self._visits.weight)), 0.1, 0.6)
+        found: list[_Found] = []
         for number in range(_MOST_ROUNDS):
             gains, expected = self._gains()
             strength = np.where(self._is_open, np.abs(gains.statistic), 0.0)
-            kept = sorted((abs(row.statistic) for row in rows), reverse=True)[:top]
-            if strength.max() <= (kept[-1] if len(kept) == top else _WEAKEST_ROW):
-                break
-            chosen = self._leaders(strength, top)
-            granted = []
-            for leader in chosen:
-                twins = self._twins(leader, gains)
-                rows.append(self._row(leader, twins, gains, expected))
+            # What is no stronger than chance is listed, but explains nothing else.
+            is_last = strength.max() <= self._by_chance or number == _MOST_ROUNDS - 1
+            granted: list[int] = []
+            for leader, *twins in self._leaders(strength, gains, top, is_last):
                 granted += [leader, *twins]
+                known = next((one for one in found if self._says_the_same(leader, gains, one)), None)
+                if known is not None:
+                    known.others += [leader, *twins]
+                else:
+                    found.append(_Found(leader, twins, self._alternatives(leader, strength, gains), gains, expected))
             self._is_open[granted] = False
-            self._grant(granted, gains.correction, 0.6 + 0.4 * number / _MOST_ROUNDS)
-        rows.sort(key=lambda row: -abs(row.statistic))
-        return rows[:top]
+            if is_last or not granted:
+                break
+            correction = np.where(gains.is_shut, SHUT, gains.correction)
+            self._grant(granted, correction, 0.6 + 0.4 * number / _MOST_ROUNDS)
+        found.sort(key=lambda one: -abs(one.gains.statistic[one.leader]))
+        return [self._row(one) for one in found[:top]]
 
     def _solve(self, rows: Ids, begin: float, end: float) -> None:
         done = 0
@@ -252,25 +281,40 @@ class _Search:
         expected = np.bincount(found.col, found.data * weight, minlength=len(self._candidates))
         return Gains(*joined), expected.astype(np.float64)
 
-    def _leaders(self, strength: Floats, top: int) -> list[int]:
-        """The strongest, and others that have nothing to do with them."""
-        overlaps, chosen = self._visits.overlaps(), list[int]()
+    def _leaders(self, strength: Floats, gains: Gains, top: int, is_last: bool) -> list[list[int]]:
+        """The strongest, and others that have nothing to do with them; each with what else its road says."""
+        overlaps = self._visits.overlaps()
         order = np.argsort(-strength * np.where(self._is_edge, _EDGE_FIRST, 1.0), kind="stable")
-        for number in order[strength[order] >= max(_OF_THE_ROUND * strength.max(), _WEAKEST_ROW)].tolist():
-            if overlaps.is_apart(number, chosen) and not self._is_twin(number, chosen):
-                chosen.append(number)
+        least = _WEAKEST_ROW if is_last else max(_OF_THE_ROUND * strength.max(), self._by_chance)
+        chosen: list[list[int]] = []
+        taken: list[int] = []
+        for number in order[strength[order] >= least].tolist():
+            if number in taken or not overlaps.is_apart(number, taken):
+                continue
+            group = [number]
+            # The other direction, another piece: evidence of its own. A piece that the same trips drive is none.
+            for other in sorted(self._roads.get(number, ()), key=lambda one: -strength[one]):
+                agrees = gains.statistic[other] * gains.statistic[number] > 0 and strength[other] >= _TWIN
+                if agrees and overlaps.is_apart(other, [*taken, *group]):
+                    group.append(other)
+            chosen.append(group)
+            taken += group
             if len(chosen) == top:
                 break
         return chosen
 
-    def _is_twin(self, number: int, chosen: list[int]) -> bool:
-        return self._candidates.is_edge(number) and any(other in self._roads[number] for other in chosen)
+    def _alternatives(self, number: int, strength: Floats, gains: Gains) -> list[int]:
+        cosines = self._visits.overlaps().cosines(number)
+        is_alike = (cosines >= _ALIKE) & (strength >= _ALIKE * strength[number])
+        is_alike &= np.sign(gains.statistic) == np.sign(gains.statistic[number])
+        is_alike[number] = False
+        found = np.flatnonzero(is_alike)
+        return [int(one) for one in found[np.argsort(-strength[found], kind="stable")][:_MOST_ALTERNATIVES]]
 
-    def _twins(self, leader: int, gains: Gains) -> list[int]:
-        if not self._candidates.is_edge(leader):
-            return []
-        sign = np.sign(gains.statistic[leader])
-        return [one for one in self._roads[leader] if self._is_open[one] and sign * gains.statistic[one] >= _TWIN]
+    def _says_the_same(self, number: int, gains: Gains, known: _Found) -> bool:
+        """Whether it is the same road as one found before, travelled more or less as that one."""
+        is_same = known.gains.statistic[known.leader] * gains.statistic[number] > 0
+        return is_same and any(one in self._roads.get(number, ()) for one in (known.leader, *known.others))
 
     def _grant(self, chosen: list[int], correction: Floats, done: float) -> None:
         """Correct the cost; what would leave a cycle for nothing is granted only where it makes things dearer."""
@@ -289,24 +333,28 @@ class _Search:
             return
         self._cost = before
 
-    def _row(self, leader: int, twins: list[int], gains: Gains, expected: Floats) -> Contradiction:
-        network, candidates = self._model.network, self._candidates
-        if candidates.is_edge(leader):
-            kind, at = "edge", int(candidates.edges[leader])
-            place = place_of_edge(network, at)
-        else:
-            kind, at = "turn", int(candidates.turns[leader - len(candidates.edges)])
-            place = place_of_turn(network, at)
+    def _row(self, found: _Found) -> Contradiction:
+        network, candidates, leader = self._model.network, self._candidates, found.leader
+        place = self._place(leader)
+        kind, at = place.kind, place.position
         return Contradiction(
             place=place,
             observed=float(self._observed[leader]),
-            expected=float(expected[leader]),
-            statistic=float(gains.statistic[leader]),
-            suggested=-float(gains.correction[leader]),
+            expected=float(found.expected[leader]),
+            statistic=float(found.gains.statistic[leader]),
+            suggested=-float(found.gains.correction[leader]),
+            is_shut=bool(found.gains.is_shut[leader]),
             learned=self._learned.get((kind, at)),
             num_travellers=_num_travellers(self._routes, kind, at),
-            same_road=tuple(int(network.graph.edge_id[candidates.edges[one]]) for one in twins),
+            same_road=tuple(int(network.graph.edge_id[candidates.edges[one]]) for one in found.others),
+            alternatives=tuple(self._place(one) for one in found.alternatives),
         )
+
+    def _place(self, number: int) -> Place:
+        network, candidates = self._model.network, self._candidates
+        if candidates.is_edge(number):
+            return place_of_edge(network, int(candidates.edges[number]))
+        return place_of_turn(network, int(candidates.turns[number - len(candidates.edges)]))
 
 
 def _learned_corrections(model: LearnedModel) -> dict[tuple[str, int], float]:

@@ -27,6 +27,8 @@ Kind = Literal["auto", "curvature", "flat", "random", "members"]
 MOST_FOR_CURVATURE = 40
 """Parameters up to which the Hessian is worked out, by differences of gradients: two of them for each."""
 _RISE = 0.5
+_FARTHEST = 3.0
+"""Times the size of the parameters."""
 Progress = Callable[[int, int], None]
 """Evaluations done, and how many there will be."""
 
@@ -131,17 +133,16 @@ def loss_surface(
     learned = [loss.require(centre) for loss in losses]
     directions = _directions(losses[0], reward, members, along, kind, seed)
     steps = [_steps(losses[0], centre, one, grid, rise) for one in directions]
-    total, done = grid * grid * len(losses), 0
-    grids = []
-    for loss in losses:
-        values = np.empty((grid, grid))
-        for (row, column), _ in np.ndenumerate(values):
-            point = centre + steps[0][column] * directions[0].vector + steps[1][row] * directions[1].vector
-            values[row, column] = loss.at(point)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        grids.append(values)
+    vectors = directions[0].vector, directions[1].vector
+    done, total = 0, grid * grid * len(losses)
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    grids = [losses_on_plane(loss.at, centre, vectors, steps, advance) for loss in losses]
     axes = [
         Axis(one.label, tuple((one.offset + one.unit * along_it).tolist()), one.offset)
         for one, along_it in zip(directions, steps, strict=True)
@@ -156,6 +157,21 @@ def loss_surface(
         kind=directions[0].kind,
         is_simulated=model.is_simulated or routes.is_simulated,
     )
+
+
+def losses_on_plane(
+    loss: Callable[[Floats], float],
+    centre: Floats,
+    vectors: tuple[Floats, Floats],
+    steps: Sequence[Floats],
+    advance: Callable[[], None] = lambda: None,
+) -> Floats:
+    """float64[n, m]: the loss at ``centre + steps[0][j] vectors[0] + steps[1][i] vectors[1]``."""
+    values = np.empty((len(steps[1]), len(steps[0])))
+    for (row, column), _ in np.ndenumerate(values):
+        values[row, column] = loss(centre + steps[0][column] * vectors[0] + steps[1][row] * vectors[1])
+        advance()
+    return values
 
 
 class _Loss:
@@ -219,7 +235,11 @@ def _steps(loss: _Loss, centre: Floats, direction: Direction, grid: int, rise: f
     """float64[grid]: how far to go, with 0 in the middle."""
     reach = direction.reach
     if reach is None:
-        reach = float(np.sqrt(2.0 * rise / max(direction.curvature or _curvature(loss, centre, direction), 1e-12)))
+        curvature = direction.curvature if direction.curvature is not None else _curvature(loss, centre, direction)
+        reach = float(np.sqrt(2.0 * rise / max(curvature, 1e-12)))
+        # Where the loss is flat, or curved downwards, that says nothing.
+        farthest = _FARTHEST * max(float(np.linalg.norm(centre)), 1.0) / float(np.linalg.norm(direction.vector))
+        reach = min(reach, farthest)
     low, high = (-reach, reach) if direction.kind != "members" else (-0.5 * reach, 1.5 * reach)
     half = grid // 2
     return np.concatenate([np.linspace(low, 0.0, half + 1)[:-1], np.linspace(0.0, high, half + 1)])

@@ -9,6 +9,10 @@ the correction, exactly, and the log-likelihood of all trips changes by
 the score. Its maximum needs no normal approximation, holds where nobody drove (observed = 0), and knows that a visit
 which is nearly certain (p near 1) varies less than a Poisson number does. A normal prior on c, the L2 penalty of
 corrections, keeps one odd route from being evidence: what was expected never and seen once gains half a nat.
+
+Maps know one contradiction that is no matter of degree: a way that is shut. Where nobody came by, that is tried too,
+``gain = - sum of w log(1 - p)``, without the prior on c, which would let no correction be that large, but with prior
+odds of its own. Otherwise the detours, whose corrections are finite, would seem to be the cause.
 """
 
 from __future__ import annotations
@@ -19,12 +23,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from ...core.types import Floats, Ids
+from ...core.types import Bools, Floats, Ids
 
 _LARGEST = 30.0
 """Nats: no correction is larger."""
 _HALVINGS = 44
 _CERTAIN = 1.0 - 1e-9
+SHUT = -30.0
+"""The correction, in nats of the reward, of what is shut."""
+_ODDS_OF_SHUT = 2.0
+"""Nats that the gain of being shut has to pay: then nobody where ten were expected is a statistic of 4, whose normal
+probability is about that of a Poisson zero."""
+_MOST_CERTAIN = 0.95
+"""Of a visit, where one is missing: some traveller in twenty does something else, whatever a model says."""
 _Curve = Callable[[Floats], Floats]
 
 
@@ -33,11 +44,13 @@ class Gains:
     """Of every candidate."""
 
     correction: Floats
-    """float64[M], nats of the reward, at which the gain is largest."""
+    """float64[M], nats of the reward, at which the gain is largest under the prior."""
     gain: Floats
     """float64[M] >= 0, nats, prior included."""
     statistic: Floats
     """float64[M]: ``sign(observed - expected) sqrt(2 gain)``; about standard normal by chance, or smaller."""
+    is_shut: Bools
+    """bool[M]: nobody came by, and that the way is shut explains it better than any correction."""
 
 
 def tilted_gains(observed: Floats, candidate: Ids, probability: Floats, weight: Floats, penalty: float) -> Gains:
@@ -68,19 +81,21 @@ def tilted_gains(observed: Floats, candidate: Ids, probability: Floats, weight: 
         terms = weight * np.logaddexp(np.log1p(-p), np.log(p) + correction[candidate])
         return np.bincount(candidate, terms, minlength=len(observed)).astype(np.float64)
 
-    return _best(observed, expected, lost, penalty)
+    surprises = -weight * np.log1p(-np.minimum(p, _MOST_CERTAIN))
+    missing = np.bincount(candidate, surprises, minlength=len(observed)).astype(np.float64)
+    return _best(observed, expected, lost, missing, penalty)
 
 
 def poisson_gains(observed: Floats, expected: Floats, penalty: float) -> Gains:
-    """The same for numbers of which only the expectation is known, float64[M]: never larger than `tilted_gains`."""
+    """The same for numbers of which only the expectation is known, float64[M]: seldom larger than `tilted_gains`."""
 
     def tilted(correction: Floats) -> Floats:
         return expected * np.exp(correction)
 
-    return _best(observed, tilted, lambda correction: expected * np.expm1(correction), penalty)
+    return _best(observed, tilted, lambda correction: expected * np.expm1(correction), expected, penalty)
 
 
-def _best(observed: Floats, expected: _Curve, lost: _Curve, penalty: float) -> Gains:
+def _best(observed: Floats, expected: _Curve, lost: _Curve, missing: Floats, penalty: float) -> Gains:
     low, high = np.full(len(observed), -_LARGEST), np.full(len(observed), _LARGEST)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
@@ -88,4 +103,7 @@ def _best(observed: Floats, expected: _Curve, lost: _Curve, penalty: float) -> G
         low, high = np.where(is_rising, middle, low), np.where(is_rising, high, middle)
     correction = 0.5 * (low + high)
     gain = np.maximum(correction * observed - lost(correction) - 0.5 * penalty * correction**2, 0.0)
-    return Gains(correction, gain, np.sign(correction) * np.sqrt(2.0 * gain))
+    shut = missing - _ODDS_OF_SHUT
+    is_shut = (observed == 0) & (shut > gain)
+    gain = np.where(is_shut, shut, gain)
+    return Gains(correction, gain, np.sign(correction) * np.sqrt(2.0 * gain), is_shut)

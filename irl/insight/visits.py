@@ -16,6 +16,8 @@ from ..trips import TripBatch
 
 _WIDTH = 15.0
 """Nats: what lies beyond is visited with a probability of some 1e-6, which no count of routes tells from 0."""
+_FEW = 0.1
+"""Cosine up to which two candidates are visited by different trips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +128,12 @@ class Overlaps:
 
     def is_apart(self, number: int, others: list[int]) -> bool:
         """Whether a candidate shares few trips with each of the others."""
-        if not others:
-            return True
-        products = (self.vectors[:, [number]].T @ self.vectors[:, others]).toarray().reshape(-1)
-        lengths = self.length[number] * self.length[others]
-        return bool((products <= 0.1 * np.maximum(lengths, 1e-300)).all())
+        return not others or bool((self.cosines(number)[others] <= _FEW).all())
+
+    def cosines(self, number: int) -> Floats:
+        """float64[M], of a candidate with all: 1 where the same trips visit both, 0 where no trip visits both."""
+        products = (self.vectors.T @ self.vectors[:, [number]]).toarray().reshape(-1)
+        return np.asarray(products / np.maximum(self.length[number] * self.length, 1e-300))
 
 
 def _some(batch: TripBatch, rows: Ids) -> TripBatch:
