@@ -25,12 +25,14 @@ from .console import (
     require_free,
     say,
 )
+from .contradictions import contradictions
 from .explain import explain
 from .influence import influence
 from .plan import plan
 from .regions import experts, partition
 from .report import report
 from .select import select
+from .surface import surface
 
 if TYPE_CHECKING:
     from ..irl.model import LearnedModel
@@ -320,6 +322,8 @@ app.command()(plan)
 app.command()(partition)
 app.command()(experts)
 app.command()(select)
+app.command()(contradictions)
+app.command()(surface)
 
 
 @app.command()

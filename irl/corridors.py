@@ -7,7 +7,7 @@ spectral radius is below 1, and it comes to the full one as tau grows, where tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -158,6 +158,27 @@ class CorridorSolver:
         """V at the origin of every pair of a batch, float64[P]; errors as for `total_value`."""
         parts = self._solve(reward, batch, None)
         return np.concatenate([part.value for part in parts]) if parts else np.zeros(0)
+
+    def trip_counts(
+        self, reward: Floats | TurnCosts, batch: TripBatch, progress: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[Ids, Ints, Floats]]:
+        """Which pair (int64), which turn (int32) and how often one route of it is expected there, block by block.
+
+        Not weighted. Errors as for `total_value`, and the same cost; ``progress`` is called with the number of pairs
+        of every block, in their order.
+        """
+        cost = self._costs(reward)
+
+        def task(begin: int) -> tuple[Ids, Ints, Floats]:
+            block = self._fresh(cost, _pairs(batch, begin, min(begin + BLOCK, len(batch.origin)))).as_one()
+            found = block.corridors
+            pair = np.repeat(np.arange(len(found), dtype=np.int64), np.diff(found.first_turn[found.first_state]))
+            return pair + begin, found.turn, block.counts
+
+        for part in self._finder.by_block(task, len(batch.origin)):
+            yield part
+            if progress is not None:
+                progress(len(np.unique(part[0])))
 
     def draw(
         self,

@@ -16,6 +16,8 @@ TRAVELLED_COLOUR = "#262626"
 ALTERNATIVE_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442")
 """Of Okabe and Ito's palette: told apart under every common colour blindness, light enough to lie on a dark band."""
 ROAD_COLOUR, BACKGROUND, INK = "#cfcbc3", "#fbfaf8", "#3a3a3a"
+MORE_COLOUR, LESS_COLOUR = "#0072b2", "#d55e00"
+"""What is travelled more, or less, than its tags say; of the same palette, dark enough to stand on roads."""
 OSM_CREDIT = "© OpenStreetMap contributors"
 """What the licence of OpenStreetMap (ODbL) asks to be shown beside anything made from it."""
 
@@ -89,6 +91,24 @@ def route_line(network: RoadNetwork, edges: Sequence[int]) -> Floats:
     lines = [network.edge_polyline(int(edge)) for edge in edges]
     # Consecutive edges share the point between them.
     return np.concatenate([lines[0], *(line[1:] for line in lines[1:])])
+
+
+def lines_of(network: RoadNetwork, edge_ids: Sequence[int], *, reach_m: float = 120.0) -> list[Floats]:
+    """The line of an edge, or of a turn's two edges as far as they run near it; float64[P, 2] in degrees each."""
+    lines = [network.edge_polyline(network.graph.edge_position(one)) for one in edge_ids]
+    if len(lines) == 1:
+        return lines
+    return [_first_metres(lines[0][::-1], reach_m)[::-1], _first_metres(lines[1], reach_m)]
+
+
+def _first_metres(line: Floats, metres: float) -> Floats:
+    """The beginning of a line, its last point interpolated."""
+    steps = np.hypot(*(np.diff(line, axis=0) * _scale(float(line[0, 0]))).T)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    if along[-1] <= metres:
+        return line
+    end = [np.interp(metres, along, line[:, column]) for column in (0, 1)]
+    return np.concatenate([line[along < metres], [end]])
 
 
 def named_routes(

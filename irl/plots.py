@@ -22,6 +22,8 @@ from .insight.ablation import AblationRow
 from .map_views import (
     BACKGROUND,
     INK,
+    LESS_COLOUR,
+    MORE_COLOUR,
     ROAD_COLOUR,
     TRAVELLED_COLOUR,
     View,
@@ -29,6 +31,7 @@ from .map_views import (
     credit_for,
     edges_in_view,
     line_widths,
+    lines_of,
     named_routes,
     one_per_road,
     round_length_m,
@@ -42,10 +45,12 @@ __all__ = [
     "Lines",
     "chart_svg",
     "draw_ablation_png",
+    "draw_contradictions_png",
     "draw_explanation_png",
     "draw_matrix_png",
     "draw_network_png",
     "draw_regions_png",
+    "draw_surface_png",
     "draw_trip_map",
     "draw_trip_png",
     "map_svg",
@@ -55,7 +60,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .insight.contradictions import Contradiction, Contradictions
     from .insight.explanation import Explanation
+    from .insight.surface import Surface
 
 _DPI = 160
 _LONG_SIDE_INCHES = 8.5
@@ -64,6 +71,9 @@ _MAX_VECTOR_LINES = 2500
 _PIXELS_PER_POINT = 1.75
 _MOST_BARS, _FEWEST_SLOTS = 12, 9.0
 _DEARER, _CHEAPER = "#c44e2b", "#2f7fb8"
+_DETAILS = 6
+_DETAIL_M = 90.0
+"""A picture from near by reaches at least so far around its edge or turn."""
 
 
 def draw_trip_png(
@@ -284,9 +294,153 @@ def draw_matrix_png(
     axes.set_title(title, fontsize=11, loc="left", color=INK, pad=16 if is_simulated else 8, parse_math=False)
     if is_simulated:
         axes.set_title("simulated routes", fontsize=8.5, loc="right", color="#b03a2e", style="italic")
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.08)
-    return write_file(path_png, buffer.getvalue())
+    return _write(figure, path_png)
+
+
+def draw_contradictions_png(network: RoadNetwork, found: Contradictions, path_png: str | Path) -> Path:
+    """Draw where the use of edges and turns contradicts their tags: a map, and the six strongest from near by.
+
+    Raises
+    ------
+    MissingDataError
+        The network has no coordinates.
+    ValueError
+        There is no contradiction to draw.
+    OSError
+        The picture could not be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    network.graph.require_coordinates("a map of contradictions")
+    if not found.rows:
+        raise ValueError("there is no contradiction to draw")
+    lines = [lines_of(network, row.place.edge_ids) for row in found.rows]
+    view = view_of(np.concatenate([line for pair in lines for line in pair]), margin=0.06)
+    height = 7.2
+    width = float(np.clip(height * view.half_width_m / view.half_height_m, 5.5, 10.0))
+    figure = Figure(figsize=(width + 5.2, height), dpi=_DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subfigures(1, 2, width_ratios=[width, 5.2], squeeze=False)[0]
+    axes = left.add_subplot()
+    _prepare_map(axes, view)
+    num_near = int(edges_in_view(network, view).sum())
+    _draw_roads(axes, network, view, width=1.3 * float(np.clip(1.8 - 0.3 * np.log10(max(num_near, 1)), 0.3, 1.0)))
+    for rank, row in reversed(list(enumerate(found.rows, 1))):
+        x, y = view.project(np.array([[row.place.latitude_deg, row.place.longitude_deg]]))[0]
+        axes.plot(x, y, "o", ms=11, mfc=_colour(row), mec="white", mew=0.9, zorder=2 * (len(lines) - rank) + 10)
+        style = {"ha": "center", "va": "center", "fontsize": 6.5, "color": "white", "weight": "bold"}
+        axes.text(x, y, str(rank), zorder=2 * (len(lines) - rank) + 11, **style)
+    for colour, word in ((MORE_COLOUR, "travelled more than its tags say"), (LESS_COLOUR, "travelled less")):
+        axes.plot([], [], "o", ms=8, color=colour, label=word)
+    axes.legend(loc="best", framealpha=0.94, edgecolor="none", fontsize=8.5).set_zorder(3 * len(lines) + 20)
+    axes.set_title("Where travellers contradict the map", fontsize=12, loc="left", color=INK, pad=8)
+    if found.is_simulated:
+        axes.set_title("simulated routes", fontsize=9.5, loc="right", color="#b03a2e", pad=8, style="italic")
+    _draw_scale_bar(axes, view)
+    _draw_credit(axes, network)
+    details = right.subplots(3, 2).ravel()
+    for panel in details[len(found.rows) :]:
+        panel.set_axis_off()
+    for rank, (panel, row, own) in enumerate(zip(details[:_DETAILS], found.rows, lines, strict=False), 1):
+        _draw_detail(panel, network, rank, row, own)
+    return _write(figure, path_png)
+
+
+def _colour(row: Contradiction) -> str:
+    return MORE_COLOUR if row.statistic > 0 else LESS_COLOUR
+
+
+def _draw_detail(axes: Axes, network: RoadNetwork, rank: int, row: Contradiction, lines: list[Floats]) -> None:
+    points = np.concatenate(lines)
+    whole = view_of(points, margin=0.0)
+    half = max(1.2 * np.abs(whole.project(points)).max(), _DETAIL_M)
+    view = View(whole.latitude_deg, whole.longitude_deg, half, half)
+    _prepare_map(axes, view)
+    _draw_roads(axes, network, view, width=2.6)
+    _draw_contradiction(axes, view, row, lines)
+    axes.set_title(
+        f"{rank}  {row.place.kind}: {row.observed:g} for {row.expected:.1f}", fontsize=8.5, color=_colour(row), pad=3
+    )
+    _draw_scale_bar(axes, view)
+
+
+def _draw_contradiction(axes: Axes, view: View, row: Contradiction, lines: list[Floats]) -> None:
+    """A band in its colour, with an arrow at the end of a turn, or along the middle of an edge."""
+    here = np.concatenate([view.project(line) for line in lines])
+    colour = _colour(row)
+    axes.plot(here[:, 0], here[:, 1], color="white", lw=5.5, solid_capstyle="round", zorder=5)
+    axes.plot(here[:, 0], here[:, 1], color=colour, lw=3.2, solid_capstyle="butt", zorder=6)
+    at = len(here) - 1 if row.place.kind == "turn" else max(len(here) // 2, 1)
+    step = here[at] - here[at - 1]
+    tip = here[at] if row.place.kind == "turn" else here[at - 1] + 0.6 * step
+    style = {"arrowstyle": "-|>,head_width=0.45,head_length=0.7", "color": colour, "lw": 0}
+    axes.annotate("", tip, tip - step / max(np.hypot(*step), 1e-9), arrowprops=style, zorder=7)
+
+
+def draw_surface_png(surface: Surface, path_png: str | Path) -> Path:
+    """Draw a slice of a loss as contours, what was learned as a cross, and hatched where there is no loss.
+
+    Raises
+    ------
+    OSError
+        The picture could not be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = [("loss of the routes learned from", surface.loss, surface.learned_loss)]
+    if surface.held_out is not None and surface.learned_held_out is not None:
+        panels.append(("loss of the routes held out", surface.held_out, surface.learned_held_out))
+    figure = Figure(figsize=(1.0 + 5.4 * len(panels), 5.0), dpi=_DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, loss, learned) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw_slice(figure, axes, surface, loss, learned)
+        axes.set_title(title, fontsize=10.5, loc="left", color=INK, pad=16 if surface.is_simulated else 8)
+        if surface.is_simulated:
+            axes.set_title("simulated routes", fontsize=8.5, loc="right", color="#b03a2e", style="italic")
+    return _write(figure, path_png)
+
+
+def _draw_slice(figure: Figure, axes: Axes, surface: Surface, loss: Floats, learned: float) -> None:
+    from matplotlib.patches import Patch
+
+    x, y = np.array(surface.x.at), np.array(surface.y.at)
+    shown = np.ma.masked_invalid(loss)
+    # Evenly spaced in the root of the rise, as the rings of a bowl would be: the bottom is not one single colour.
+    lowest, highest = float(shown.min()), float(np.percentile(shown.compressed(), 98))
+    levels = lowest + np.linspace(0.0, 1.0, 15) ** 2 * max(highest - lowest, 1e-12)
+    axes.set_facecolor("#efece6")
+    filled = axes.contourf(x, y, shown, levels=levels, cmap="viridis_r", extend="max")
+    axes.contour(x, y, shown, levels=levels, colors="white", linewidths=0.5, alpha=0.7)
+    handles: list[Any] = []
+    if np.isnan(loss).any():
+        # The rim between points with a loss and points without belongs to neither, and is hatched too.
+        axes.patch.set(hatch="///", edgecolor="#a8a297")
+        handles.append(
+            Patch(
+                facecolor="#efece6",
+                edgecolor="#a8a297",
+                hatch="///",
+                label="no loss: no values exist, or a turn is free",
+            )
+        )
+    row, column = np.unravel_index(np.nanargmin(loss), loss.shape)
+    handles += axes.plot(
+        surface.x.learned, surface.y.learned, "+", ms=13, mew=2.4, color=LESS_COLOUR, label="learned", zorder=9
+    )
+    if loss[row, column] < learned - 1e-9:
+        handles += axes.plot(
+            x[column], y[row], "o", ms=7, mfc="none", mec=LESS_COLOUR, mew=1.8, label="lowest of the grid", zorder=8
+        )
+    axes.legend(handles=handles, loc="best", fontsize=8, framealpha=0.94, edgecolor="none")
+    bar = figure.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=30)
+    bar.set_label("negative log-likelihood per route, nats", fontsize=8.5, color=INK)
+    bar.set_ticks(levels[::2].tolist(), labels=[f"{level:.4g}" for level in levels[::2]])
+    bar.ax.tick_params(labelsize=7.5, length=2, colors=INK)
+    axes.set_xlabel(surface.x.label, fontsize=8.5, color=INK, parse_math=False)
+    axes.set_ylabel(surface.y.label, fontsize=8.5, color=INK, parse_math=False)
+    axes.tick_params(labelsize=8, colors=INK)
 
 
 def draw_ablation_png(rows: Sequence[AblationRow], path_png: str | Path, *, title: str = "") -> Path:
@@ -469,12 +623,12 @@ def _frame(axes: Axes, view: View) -> None:
         spine.set_color(charts.GRID)
 
 
-def _draw_roads(axes: Axes, network: RoadNetwork, view: View) -> None:
+def _draw_roads(axes: Axes, network: RoadNetwork, view: View, *, width: float = 1.3) -> None:
     from matplotlib.collections import LineCollection
 
     edges = np.flatnonzero(one_per_road(network, edges_in_view(network, view)))
     lines = [view.project(network.edge_polyline(int(edge))) for edge in edges]
-    widths = line_widths(network)[edges] * 1.3
+    widths = line_widths(network)[edges] * width
     axes.add_collection(LineCollection(lines, colors=ROAD_COLOUR, linewidths=widths, capstyle="round", zorder=1))
 
 
@@ -570,11 +724,19 @@ def _finish(
     if is_simulated:
         axes.set_title("simulated routes", fontsize=9.5, loc="right", color="#b03a2e", pad=8, style="italic")
     _draw_scale_bar(axes, view)
+    _draw_credit(axes, network)
+    return _write(figure, path_png)
+
+
+def _draw_credit(axes: Axes, network: RoadNetwork) -> None:
     if credit := credit_for(network):
         box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.8}
         axes.text(
             0.995, 0.008, credit, transform=axes.transAxes, ha="right", va="bottom", fontsize=7, bbox=box, zorder=21
         )
+
+
+def _write(figure: Figure, path_png: str | Path) -> Path:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.08)
     return write_file(path_png, buffer.getvalue())

@@ -56,12 +56,21 @@ class NeuralPart:
         seed: int,
     ) -> None:
         self.features, self.centre, self.size = features, centre, size
-        self._penalty, self._is_alone, self._width = penalty, is_alone, width
+        self._penalty, self._is_alone, self._width, self._depth = penalty, is_alone, width, depth
         self._network = _network(len(features), width, depth)
         self._first: Floats = self._network.first(seed)
 
     def __len__(self) -> int:
         return len(self._first)
+
+    @property
+    def filter_sizes(self) -> tuple[int, ...]:
+        """How many parameters in a row belong together: the weights into one unit, or the offsets of one layer."""
+        sizes, inputs = [], len(self.features)
+        for units in (*[self._width] * self._depth, 1):
+            sizes += [*[inputs] * units, units]
+            inputs = units
+        return tuple(sizes)
 
     @cached_property
     def ridge(self) -> Floats:
