@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .irl.checkpoints import load_model, save_model
     from .irl.demonstrations import read_demonstrations
     from .irl.evaluation import evaluate
-    from .irl.insight.report import write_report
+    from .irl.report.writing import write_report
     from .irl.simulation import simulate
     from .irl.training import fit
     from .routing.router import Router
@@ -38,7 +38,7 @@ _HOMES = {
     "fit": "irl.training",
     "fit_regions": "distributed.coordinator",
     "evaluate": "irl.evaluation",
-    "write_report": "irl.insight.report",
+    "write_report": "irl.report.writing",
     "explain": "irl.insight.explanation",
     "influence": "irl.insight.influence",
     "load_model": "irl.checkpoints",

@@ -14,7 +14,7 @@ from ..core.errors import InputFileError
 from .console import guarded, progress_bar, say
 
 if TYPE_CHECKING:
-    from ..irl.insight.ablation import AblationRow
+    from ..irl.report.ablation import AblationRow
 
 _WIDTH = 80
 
@@ -45,9 +45,9 @@ def report(
     from ..irl.checkpoints import load_model
     from ..irl.demonstrations import read_demonstrations
     from ..irl.evaluation import evaluate
-    from ..irl.insight.report import is_training_set, write_report
-    from ..irl.insight.route_sections import headline
-    from ..irl.insight.wording import SPACE
+    from ..irl.report.route_sections import headline
+    from ..irl.report.wording import SPACE
+    from ..irl.report.writing import is_training_set, write_report
 
     rows = _read_ablation(ablation) if ablation is not None else ()
     errors = _read_contradictions(contradictions) if contradictions is not None else None
@@ -74,13 +74,13 @@ def report(
 
 
 def _read_ablation(path: Path) -> tuple[AblationRow, ...]:
-    from ..irl.insight.ablation import parse_ablation, read_json
+    from ..irl.report.ablation import parse_ablation, read_json
 
     return parse_ablation(read_json(path, "what benchmarks/ablation.py prints"), where=str(path))
 
 
 def _read_contradictions(path: Path) -> list[dict[str, Any]]:
-    from ..irl.insight.ablation import read_json
+    from ..irl.report.ablation import read_json
 
     rows = read_json(path, "the candidate map errors")
     rows = rows.get("rows") if isinstance(rows, dict) else rows

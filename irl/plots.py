@@ -17,8 +17,6 @@ import numpy as np
 from ..core.files import write_file
 from ..core.types import Floats, Ints
 from ..graphs.road_graph import RoadNetwork
-from .insight import charts
-from .insight.ablation import AblationRow
 from .map_views import (
     BACKGROUND,
     INK,
@@ -39,6 +37,8 @@ from .map_views import (
     route_line,
     view_of,
 )
+from .report import charts
+from .report.ablation import AblationRow
 from .trip_map import draw_trip_map
 
 __all__ = [
@@ -475,7 +475,7 @@ def chart_svg(draw: Callable[[Axes], None], *, size: tuple[float, float], name: 
     Parameters
     ----------
     draw
-        Draws on the one pair of axes, in the colours of `trodden.irl.insight.charts`.
+        Draws on the one pair of axes, in the colours of `trodden.irl.report.charts`.
     size
         Width and height in inches.
     name

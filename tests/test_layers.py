@@ -24,7 +24,7 @@ ALLOWED_IMPORTERS = {
     "routingkit_cch": ("graphs/cch_engine.py",),
     "numba": ("core/compiled.py",),
     "equinox": ("irl/rewards/neural.py",),
-    "jinja2": ("irl/insight/report.py",),
+    "jinja2": ("irl/report/writing.py",),
     "ray": ("distributed/", "cli/"),
     "jax": ("irl/",),
     "jaxlib": ("irl/",),

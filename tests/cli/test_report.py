@@ -11,7 +11,7 @@ from trodden.core.config import parse_config
 from trodden.irl.checkpoints import load_model, save_model
 from trodden.irl.demonstrations import read_demonstrations
 from trodden.irl.evaluation import evaluate
-from trodden.irl.insight.wording import percent
+from trodden.irl.report.wording import percent
 from trodden.irl.simulation import simulate
 from trodden.irl.training import fit
 from typer.testing import CliRunner

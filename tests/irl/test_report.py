@@ -19,13 +19,13 @@ from trodden.core.errors import ConfigurationError, InputFileError, WrongNetwork
 from trodden.graphs.road_graph import Categories
 from trodden.irl import plots
 from trodden.irl.evaluation import evaluate
-from trodden.irl.insight import charts, maps
-from trodden.irl.insight.ablation import parse_ablation, read_json
-from trodden.irl.insight.corrections import corrections_of, num_uses
-from trodden.irl.insight.example_trips import choose_rows, example_trips
-from trodden.irl.insight.route_sections import headline
-from trodden.irl.insight.wording import NOTHING, interval, number, p_value, percent, points
 from trodden.irl.model import RegionSummary
+from trodden.irl.report import charts, maps
+from trodden.irl.report.ablation import parse_ablation, read_json
+from trodden.irl.report.corrections import corrections_of, num_uses
+from trodden.irl.report.example_trips import choose_rows, example_trips
+from trodden.irl.report.route_sections import headline
+from trodden.irl.report.wording import NOTHING, interval, number, p_value, percent, points
 from trodden.irl.rewards.building import reward_of
 from trodden.irl.simulation import simulate
 from trodden.irl.training import fit

@@ -47,7 +47,7 @@ def write_report(
     train
         Those it was learned from: to count them, and to say how many used what has a correction.
     ablation
-        `trodden.irl.insight.ablation.parse_ablation`.
+        `trodden.irl.report.ablation.parse_ablation`.
     contradictions
         Candidate map errors, a dictionary each, shown as they are; None for no such part.
     title
