@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.files import write_file
-from ..core.types import Floats
+from ..core.types import Bools, Floats
 from ..graphs.road_graph import RoadNetwork
 from .map_views import (
     BACKGROUND,
     LESS_COLOUR,
     MORE_COLOUR,
     TRAVELLED_COLOUR,
+    View,
     band_styles,
     credit_for,
     edges_in_view,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from .insight.contradictions import Contradiction, Contradictions
     from .insight.places import Place
 
+_MOST_MAIN_ROADS = 6_000
+"""Edges: some 100 bytes of a page each."""
 _BLANK_TILE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
@@ -103,7 +106,7 @@ def draw_contradictions_map(network: RoadNetwork, found: Contradictions, path_ht
     page = _blank_page(network)
     lines = [lines_of(network, row.place.edge_ids) for row in found.rows]
     roads = folium.FeatureGroup("roads of this network")
-    is_near = np.zeros(network.graph.num_edges, bool)
+    is_near = _main_roads(network, view_of(np.concatenate([line for own in lines for line in own]), margin=0.3))
     for own in lines:
         is_near |= edges_in_view(network, view_of(np.concatenate(own), margin=0.6))
     near = np.flatnonzero(one_per_road(network, is_near))
@@ -140,6 +143,21 @@ def draw_contradictions_map(network: RoadNetwork, found: Contradictions, path_ht
     return write_file(path_html, page.get_root().render().encode())
 
 
+def _main_roads(network: RoadNetwork, view: View) -> Bools:
+    """bool[E]: the highest classes of road in a window, as many as a page shows without getting heavy."""
+    is_main = np.zeros(network.graph.num_edges, bool)
+    classes = network.attributes.road_class
+    if classes is None:
+        return is_main
+    is_in = edges_in_view(network, view)
+    for level in ("motorway", "trunk", "primary", "secondary"):
+        wider = is_main | (is_in & classes.mask(level))
+        if wider.sum() > _MOST_MAIN_ROADS:
+            break
+        is_main = wider
+    return is_main
+
+
 def _add_arrow(page: Any, line: Floats, colour: str) -> None:
     """Two strokes at the end of a line, in the direction of travel."""
     import folium
@@ -167,7 +185,7 @@ def _list_item(rank: int, row: Contradiction, line: Floats) -> str:
     more = [
         row.direction,
         f"suggested {row.suggested:+.2f} nats{learned}",
-        _escaped(" -> ".join(place.road_classes)),
+        _escaped(" -> ".join(place.road_classes)) if any(place.names) else "",
         " &rarr; ".join(_osm_link("way", way) for way in place.osm_ways),
         " &rarr; ".join(_osm_link("node", node) for node in nodes),
         others,
@@ -205,7 +223,7 @@ def _add_list(page: Any, items: list[str], found: Contradictions) -> None:
         ".doubts summary:hover,.doubts details[open]{background:#f0ede7}"
         ".doubts b,.rank b{flex:none;width:22px;height:22px;border-radius:50%;color:#fff;display:block;"
         "font:600 11px/22px system-ui,sans-serif;text-align:center}"
-        ".rank b{margin:-13px;border:2px solid #fff;cursor:pointer}.doubts p b{display:inline;background:none}"
+        ".rank b{margin:-28px 0 0 4px;border:2px solid #fff;cursor:pointer}.doubts p b{display:inline;background:none}"
     )
     words = (
         f"<div class='doubts'><h1>Where travellers contradict the map{simulated}</h1>"
@@ -219,7 +237,7 @@ def _add_list(page: Any, items: list[str], found: Contradictions) -> None:
         "for(const one of document.querySelectorAll('.doubts details'))one.open=one.id=='doubt-'+rank;"
         "const row=document.getElementById('doubt-'+rank);row.scrollIntoView({block:'nearest'});"
         f"{page.get_name()}.fitBounds(JSON.parse(row.dataset.bounds),"
-        "{maxZoom:17,paddingTopLeft:[390,60],paddingBottomRight:[60,60]})}</script>"
+        "{maxZoom:18,paddingTopLeft:[390,60],paddingBottomRight:[60,60]})}</script>"
     )
     page.get_root().header.add_child(folium.Element(f"<style>{style}</style>"))
     page.get_root().html.add_child(folium.Element(words + script))

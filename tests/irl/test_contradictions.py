@@ -363,3 +363,23 @@ def test_the_command_prints_and_writes(honest, tmp_path):
     assert "doubt-4" in page
     assert "Calle <" not in page, "names are escaped"
     assert "jquery" not in page.lower(), "the page loads Leaflet alone"
+
+
+@pytest.mark.real_data
+def test_a_missing_ban_is_found_in_a_real_city(data_folder):
+    network = read_roads(data_folder / "osm" / "heidelberg.osm.pbf")
+    taste = {"travel_time_min": -2.0, "is_left": -0.5, "constant": -0.9}
+    trips = {"taste": taste, "seed": 3, "num_destinations": 40, "min_km": 0.5}
+    before = simulate(network, 1500, **trips).for_ending("arrival").batch("arrival").observed
+    moves = np.diff(network.turns.first_out)[network.turns.from_edge]
+    turn = next(one for one in busy(before, network) if moves[one] >= 3)
+    seen = carried_over(simulate(without_turn(network, turn), 1500, **trips), network)
+    model = fit(
+        network, seen, parse_config({"reward": {"features": list(taste)}, "baselines": {"budget": 0}}, where="t")
+    )
+    found = find_contradictions(model, seen, top=10)
+    ids = tuple(network.graph.edge_id[[network.turns.from_edge[turn], network.turns.to_edge[turn]]].tolist())
+    first = found.rows[0]
+    assert ids in {place.edge_ids for place in (first.place, *first.alternatives)}
+    assert first.is_shut
+    assert abs(first.statistic) > 1.5 * found.by_chance
