@@ -76,6 +76,8 @@ def influence(
         document = [one.to_json() for one in found] if is_every else found[0].to_json()
         write_file(json_file, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
     say(_summary(found, group) if is_every else found[0].table(top))
+    if on_route is not None and not learned.config.reward.is_plain and not refit:
+        say("influence of a route on itself is larger as a rule: see --refit")
 
 
 def _influence(study: InfluenceStudy, target: Target, group: GroupBy, num_refits: int) -> Influence:
