@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from _memory import peak_gb
 from threadpoolctl import threadpool_limits
 from trodden import read_roads, simulate
 from trodden.cli.console import out, text_table
@@ -265,7 +265,7 @@ def _driver_gb(network: RoadNetwork, routes: Demonstrations, num_regions: int) -
         _pass(shards, workers, _tables(num_regions))
         workers.close()
     ray.shutdown()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return peak_gb()
 
 
 if __name__ == "__main__":

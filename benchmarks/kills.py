@@ -2,8 +2,10 @@
 
 A small city of *simulated* trips is learned in four regions, again and again, while
 
-- workers of a local Ray are killed at their work, one every few seconds, until so many have been;
-- the second node of a two-node cluster is killed in the middle of a training, and another takes its place;
+- workers of a local Ray are killed at their work, one every few seconds, until so many have been; at most three between
+  the ends of two evaluations, which is what a training promises to bear;
+- the second node of a two-node cluster is killed in the middle of a training, with its worker; the next training has
+  another;
 - drivers (`trodden train`) are killed at random moments and started again with `--resume` until they end.
 
 `differing` counts trainings whose parameters are not those of an undisturbed one to the byte; `lost` checkpoints that
@@ -22,6 +24,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,8 @@ from trodden.cli.console import out
 from trodden.core.config import Config, read_config
 from trodden.core.folders import is_stored, read_folder
 from trodden.distributed.coordinator import IN_PROCESS, fit_regions
+from trodden.distributed.dispatch import MAX_DEATHS
+from trodden.distributed.objective import RegionalProgress
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.irl.checkpoints import CHECKPOINT_VERSION
 from trodden.irl.demonstrations import Demonstrations
@@ -59,7 +64,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=100, help="workers to kill")
     parser.add_argument("--nodes", type=int, default=5, help="nodes to kill")
     parser.add_argument("--drivers", type=int, default=200, help="drivers to kill")
-    parser.add_argument("--every", type=float, default=4.0, help="seconds between two workers' deaths")
+    parser.add_argument("--every", type=float, default=4.0, help="mean seconds between two workers' deaths")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +79,7 @@ def main() -> None:
         figures: dict[str, Any] = {"worker_kills": 0, "driver_kills": 0, "node_kills": 0, "differing": 0, "lost": 0}
         for part in (
             _kill_drivers(place, want, arguments.drivers, arguments.seed),
-            _kill_workers(network, routes, config, want, arguments.workers, arguments.every),
+            _kill_workers(network, routes, config, want, arguments),
             _kill_nodes(network, routes, config, want, arguments.nodes),
         ):
             figures = {name: figures[name] + part.get(name, 0) for name in figures}
@@ -87,28 +92,47 @@ def _same(one: LearnedModel, other: LearnedModel) -> bool:
 
 
 def _kill_workers(
-    network: RoadNetwork, routes: Demonstrations, config: Config, want: LearnedModel, count: int, every: float
+    network: RoadNetwork,
+    routes: Demonstrations,
+    config: Config,
+    want: LearnedModel,
+    arguments: argparse.Namespace,
 ) -> dict[str, int]:
+    count = arguments.workers
     if not count:
         return {}
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    kills, over, trainings, differing = 0, threading.Event(), 0, 0
+    random, over = np.random.default_rng(arguments.seed), threading.Event()
+    kills = recent = trainings = differing = noticed = 0
+
+    def watch(step: RegionalProgress) -> None:
+        nonlocal recent
+        if step.blocks_done == step.num_blocks:
+            recent = 0
 
     def killer() -> None:
-        nonlocal kills
-        while not over.wait(every) and kills < count:
-            working = [pid for pid in _descendants(os.getpid()) if "WorkerActor.call" in _command(pid)]
-            if working:
-                os.kill(working[kills % len(working)], signal.SIGKILL)
-                kills += 1
+        nonlocal kills, recent
+        while kills < count and not over.wait(random.uniform(0, 2 * arguments.every)):
+            while not over.wait(0.01):
+                working = [pid for pid in _descendants(os.getpid()) if "WorkerActor.call" in _command(pid)]
+                if not working or recent >= MAX_DEATHS:
+                    continue
+                with suppress(ProcessLookupError):
+                    os.kill(int(random.choice(working)), signal.SIGKILL)
+                    kills, recent = kills + 1, recent + 1
+                break
 
     thread = threading.Thread(target=killer)
     thread.start()
     try:
         while kills < count:
-            model = fit_regions(network, routes, config, num_workers=2)
+            model = fit_regions(network, routes, config, num_workers=2, progress=watch)
             trainings, differing = trainings + 1, differing + (not _same(model, want))
-            out.print(f"{kills} workers killed in {trainings} trainings, {differing} differing", markup=False)
+            noticed += model.summary["workers"]["num_deaths"]
+            out.print(
+                f"{kills} workers killed ({noticed} deaths noticed) in {trainings} trainings, {differing} differing",
+                markup=False,
+            )
     finally:
         over.set()
         thread.join()
