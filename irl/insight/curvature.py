@@ -237,7 +237,7 @@ class SampledCurvature:
         first = begin(loss.or_none, self.parameters)
         assert first is not None  # the model has values here, and they do not depend on the routes
         state = first
-        for state in iterate(loss.or_none, first):
+        for state in iterate(loss.or_none, first, loss.stiffness):
             size = float(np.abs(state.gradient).max(initial=0.0))
             if size <= self._model.config.training.gradient_tolerance or state.iteration >= _MOST_ITERATIONS:
                 break

@@ -146,7 +146,7 @@ class _Fit:
         loss = PenalisedLoss(reward, routes, self._config.planner, self._planner)
         state = state if state is not None else _first_state(reward, loss)
         yield state  # of a resumed run too, which may have nothing left to do
-        for new in iterate(loss.or_none, state):
+        for new in iterate(loss.or_none, state, loss.stiffness):
             gained = state.loss - new.loss
             is_flat = float(np.abs(new.gradient).max(initial=0.0)) <= training.gradient_tolerance
             if new.is_done or is_flat or gained <= _SMALL_DECREASE * (1 + abs(new.loss)):

@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 
 from ...core.types import Floats
 from ..feature_columns import Features, Rows, blocks_of
+from .parts import IN_DOUBT
 
 _Array = Any
 """A jax array; shapes stand in the docstrings."""
@@ -111,6 +112,10 @@ class NeuralPart:
         count = _bucket(len(inputs))
         with jax.enable_x64(True):
             return np.asarray(self._network.pull(parameters, _padded(inputs, count), _padded(weights, count)))
+
+    def stiffness(self, taken: Floats) -> Floats:
+        """The same for all weights: slopes in them change as it learns."""
+        return np.full(len(self), IN_DOUBT * float(taken.sum()))
 
     def attributions(self, turns: Rows, parameters: Floats) -> tuple[Floats, Floats]:
         """What each feature adds to some turns' raw cost: (float64[n, F], float64[n] at the mean of all features).

@@ -30,6 +30,11 @@ class PenalisedLoss:
         self._batch = make_batch(routes, planner.config)
         self.total_weight = float(routes.weight.sum())
         self.num_evaluations = 0
+        turn, row = routes.turns()
+        taken = np.bincount(turn, routes.weight[row], minlength=reward.num_turns).astype(np.float64)
+        bends = np.concatenate([part.ridge + part.stiffness(taken) for part in reward.parts])
+        self.stiffness: Floats = np.maximum(bends, 1e-9 * bends.max(initial=1e-300)) / self.total_weight
+        """float64[P] > 0, a guess at the diagonal of the Hessian."""
         self._observed = np.zeros(0, np.int64)
         if isinstance(self._batch, TripBatch):
             self._observed = np.flatnonzero(self._batch.observed)

@@ -82,3 +82,16 @@ def test_at_the_minimum_there_is_nothing_to_do():
     assert len(states) == 1
     assert states[0].is_done
     assert states[0].iteration == 0
+
+
+def test_a_known_stiffness_saves_iterations():
+    """A quadratic whose curvatures span six orders of magnitude: with its own diagonal it is a sphere."""
+    bends = np.logspace(-3, 3, 40)
+
+    def bowl(point):
+        return float(0.5 * bends @ (point - 1) ** 2), bends * (point - 1)
+
+    start = begin(bowl, np.zeros(40))
+    plain = next(s.iteration for s in iterate(bowl, start) if s.loss < 1e-8)
+    helped = next(s.iteration for s in iterate(bowl, start, bends) if s.loss < 1e-8)
+    assert helped <= 5 < plain
