@@ -11,8 +11,7 @@ from ...core.types import Bools, Floats, Ids, Ints
 from ...graphs.road_graph import RoadNetwork
 from ..map_views import View, credit_for, edges_in_view, line_widths, one_per_road, route_line, view_of
 from ..model import LearnedModel
-from ..plots import Lines, map_svg
-from . import charts
+from ..plots import Lines, charts, map_svg
 from .corrections import LearnedCorrections
 from .example_trips import ExampleTrip
 

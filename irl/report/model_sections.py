@@ -12,9 +12,8 @@ import numpy as np
 from ...core.errors import ConfigurationError
 from ..demonstrations import Demonstrations
 from ..model import LearnedModel
-from ..plots import chart_svg
+from ..plots import chart_svg, charts
 from ..statistics import Estimate, estimate, model_statistics
-from . import charts
 from .corrections import (
     LearnedCorrections,
     corrections_of,

@@ -10,8 +10,7 @@ from ..demonstrations import Demonstrations
 from ..evaluation import Evaluation, Scores
 from ..measures import PairedComparison
 from ..model import LearnedModel
-from ..plots import chart_svg
-from . import charts
+from ..plots import chart_svg, charts
 from .ablation import AblationRow
 from .example_trips import RULE, example_trips
 from .maps import relative_cost_svg, trip_svg
@@ -187,9 +186,15 @@ def ablation(rows: Sequence[AblationRow]) -> Section:
             charts.draw_ablation(axes, panel)
 
         svg = chart_svg(draw, size=(4.8, 0.25 * len(panel) + 0.6), name=f"ablation-{name}")
-        alt = charts.describe_ablation(panel)
+        alt = _ablation_words(panel)
         blocks += [Figures((Figure(svg, f"Exact match on {name}", alt),)), _ablation_table(name, panel)]
     return Section("ablation", "Which reward, which horizon", tuple(blocks))
+
+
+def _ablation_words(rows: Sequence[AblationRow]) -> str:
+    """The chart in a sentence."""
+    best = max(rows, key=lambda row: row.exact)
+    return f"{len(rows)} rewards and horizons; the most exact matches has {best.label}: {percent(best.exact)}"
 
 
 def contradictions(rows: Sequence[Mapping[str, Any]]) -> Section:

@@ -20,7 +20,8 @@ from trodden.graphs.road_graph import Categories
 from trodden.irl import plots
 from trodden.irl.evaluation import evaluate
 from trodden.irl.model import RegionSummary
-from trodden.irl.report import charts, maps
+from trodden.irl.plots import charts
+from trodden.irl.report import maps
 from trodden.irl.report.ablation import parse_ablation, read_json
 from trodden.irl.report.corrections import corrections_of, num_uses
 from trodden.irl.report.example_trips import choose_rows, example_trips

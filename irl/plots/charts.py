@@ -1,6 +1,6 @@
-"""Charts of a report, drawn on axes that `trodden.irl.plots` makes: the plotting library itself is not imported here.
+"""Charts of a report, drawn on axes that the modules beside make: the plotting library itself is not imported here.
 
-Each colour is that of the light scheme; `trodden.irl.plots.chart_svg` leaves the names below to the page's style sheet.
+Each colour is that of the light scheme; `chart_svg` leaves the names below to the page's style sheet.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.types import Floats
-from .ablation import AblationRow
-from .wording import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from ..report.ablation import AblationRow
 
 INK, MUTED, GRID, PAPER = "#23282f", "#5c6670", "#dde1e6", "#fefefe"
 LEARNED, OTHER, SECOND = "#0a6e8a", "#79828c", "#b4541a"
@@ -186,12 +186,6 @@ def draw_ablation(axes: Axes, rows: Sequence[AblationRow], *, title: str = "") -
         label.set_fontweight("bold" if row is reference else "normal")
     if title:
         axes.set_title(title, fontsize=FONT + 1.5, loc="left", color=INK, parse_math=False)
-
-
-def describe_ablation(rows: Sequence[AblationRow]) -> str:
-    """The same chart in a sentence."""
-    best = max(rows, key=lambda row: row.exact)
-    return f"{len(rows)} rewards and horizons; the most exact matches has {best.label}: {percent(best.exact)}"
 
 
 def _ablation_colour(row: AblationRow) -> str:
