@@ -39,6 +39,8 @@ def contradictions(
     from ..irl.insight.contradictions import find_contradictions
 
     learned = load_model(model)
+    if page is not None or picture is not None:
+        learned.network.graph.require_coordinates("a map of contradictions")  # now, not after the work
     demonstrations = read_demonstrations(routes, learned.network)
     with progress_bar("comparing", 100) as update:
         found = find_contradictions(
@@ -49,6 +51,8 @@ def contradictions(
     if csv_file is not None:
         write_file(csv_file, _as_csv(found).encode())
     say(contradiction_table(found))
+    if not found.rows:
+        return  # nothing to draw
     if page is not None:
         from ..irl.trip_map import draw_contradictions_map
 

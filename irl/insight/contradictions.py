@@ -239,6 +239,9 @@ class _Search:
         for number in range(_MOST_ROUNDS):
             gains, expected = self._gains()
             strength = np.where(self._is_open, np.abs(gains.statistic), 0.0)
+            kept = sorted((abs(one.gains.statistic[one.leader]) for one in found), reverse=True)
+            if len(kept) >= top and strength.max() <= kept[top - 1]:
+                break
             # What is no stronger than chance is listed, but explains nothing else.
             is_last = strength.max() <= self._by_chance or number == _MOST_ROUNDS - 1
             granted: list[int] = []

@@ -101,7 +101,7 @@ def loss_surface(
         ``"random"``: two random directions, each neuron's weights, the linear part and the corrections scaled to the
         size of their own parameters (filter normalisation: Li et al. 2018, "Visualizing the loss landscape of neural
         nets"). ``"members"``: towards two members of an ensemble, which stand at 1. ``"auto"``: curvature where the
-        parameters are few, else members where there are any, else random.
+        parameters are few, else members where there are three, else random.
     grid
         Points along each side, odd, so that the learned parameters are one of them.
     rise
@@ -215,7 +215,7 @@ def _directions(
         return along_parameter(reward, centre, along[0]), along_parameter(reward, centre, along[1])
     if kind == "auto":
         is_small = len(reward) <= MOST_FOR_CURVATURE and reward.part("mlp") is None
-        kind = "curvature" if is_small else "members" if len(members) > 1 else "random"
+        kind = "curvature" if is_small else "members" if len(members) > 2 else "random"
     if len(reward) < 2:
         raise ConfigurationError(where="surface", problem="the reward has a single parameter, and a plane needs two")
     if kind == "members":

@@ -365,6 +365,22 @@ def test_the_command_prints_and_writes(honest, tmp_path):
     assert "jquery" not in page.lower(), "the page loads Leaflet alone"
 
 
+def test_without_coordinates_there_is_a_list_and_no_map(tmp_path):
+    network = rebuilt(make_network([0, 0, 1, 2, 3, 3], [1, 2, 3, 3, 0, 4], num_nodes=5))
+    routes = simulate(network, 60, taste={"length_km": -3.0, "constant": -1.0}, num_destinations=3, seed=4)
+    document = {"reward": {"features": ["length_km", "constant"]}, "baselines": {"budget": 0}}
+    model = fit(network, routes.for_ending("arrival"), parse_config(document, where="test"))
+    assert all(row.place.latitude_deg is None for row in find_contradictions(model, routes).rows)
+    routes.write(tmp_path / "routes.csv")
+    save_model(model, tmp_path / "model")
+    command = ["contradictions", str(tmp_path / "model"), "--routes", str(tmp_path / "routes.csv")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    done = CliRunner().invoke(app, [*command, "--map", str(tmp_path / "map.html")])
+    assert done.exit_code == 2
+    assert "coordinates" in done.output
+    assert not (tmp_path / "map.html").exists()
+
+
 @pytest.mark.real_data
 def test_a_missing_ban_is_found_in_a_real_city(data_folder):
     network = read_roads(data_folder / "osm" / "heidelberg.osm.pbf")

@@ -239,7 +239,7 @@ def test_training_stops_where_held_out_routes_get_worse(city):
     few = made["arrival"]
     config = configured(
         {"corrections": ["edge", "turn"], "turn_penalty": 0.0, "edge_penalty": 0.0, "linear_penalty": 0.0},
-        validate_every=2, patience=4, select_by="nll", max_iterations=200, validation_share=0.5,
+        validate_every=1, patience=4, select_by="nll", max_iterations=200, validation_share=0.5,
     )  # fmt: skip
     curve = fit(network, few, config).summary["curve"]
     losses, nll = [one["loss"] for one in curve], [one["nll"] for one in curve]
