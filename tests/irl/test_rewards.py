@@ -12,8 +12,9 @@ from scipy import optimize
 from strategies import make_grid
 from trodden.core.config import Config, parse_config
 from trodden.core.errors import ConfigurationError, StoredFolderError
+from trodden.graphs.reading import read_roads
 from trodden.irl.checkpoints import load_checkpoint, load_model, save_checkpoint, save_model
-from trodden.irl.demonstrations import demonstrations_from_edges
+from trodden.irl.demonstrations import demonstrations_from_edges, read_demonstrations
 from trodden.irl.evaluation import evaluate
 from trodden.irl.planner import Planner
 from trodden.irl.provenance import run_names
@@ -362,3 +363,18 @@ def test_what_does_not_go_together_is_said(document, said):
 def test_a_plain_reward_is_what_it_was():
     assert Config().reward.is_plain
     assert not parse_config({"reward": {"members": 2}}, where="test").reward.is_plain
+
+
+@pytest.mark.real_data
+def test_corrections_predict_real_taxi_routes_better(data_folder):
+    """Shanghai, routes held out of the training file: what a linear reward cannot say, a number per turn does."""
+    network = read_roads(data_folder / "shanghai")
+    routes = read_demonstrations(data_folder / "shanghai" / "train.csv", network)
+    rest, held_out = routes.split_by_route(0.3, 0)
+    features = ["length_km", "is_left", "is_right", "is_uturn", "constant", "class:*"]
+    exact = {}
+    for name, kind in (("linear", {}), ("turns", {"corrections": ["turn"]})):
+        config = configured({"features": features, **kind}, validation_share=0.0, max_iterations=60)
+        exact[name] = evaluate(fit(network, rest, config), held_out).models["learned"]
+    assert exact["turns"].exact > exact["linear"].exact + 0.04
+    assert exact["turns"].nll_per_route < exact["linear"].nll_per_route - 0.8

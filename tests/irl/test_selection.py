@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from strategies import make_grid
-from trodden.core.config import Config, parse_config
+from trodden.core.config import Config, parse_config, read_config
 from trodden.core.errors import ConfigurationError
 from trodden.irl import selection
 from trodden.irl.evaluation import evaluate
@@ -155,3 +155,10 @@ def test_too_few_routes_are_refused(city, tmp_path):
     candidates = read_candidates(written(tmp_path / "c.toml", LISTED), Config())
     with pytest.raises(ConfigurationError, match="5 folds of 3 routes"):
         select(network, routes.take(np.arange(3)), candidates, tmp_path)
+
+
+def test_the_settings_of_the_benchmark_are_some(repo_root):
+    base = read_config(repo_root / "benchmarks" / "shanghai_best.toml")
+    found = read_candidates(repo_root / "benchmarks" / "shanghai_candidates.toml", base)
+    best = base.model_copy(update={"baselines": found[0].config.baselines})
+    assert [one.config for one in found].count(best) == 1  # what was chosen is one of those that were tried
