@@ -48,6 +48,24 @@ class Terminated(BaseException):
     """SIGTERM, as an exception that unwinds like Ctrl-C does."""
 
 
+@contextmanager
+def signals_unwrapped() -> Iterator[None]:
+    """A signal raised as itself, and with the notes it got: one that arrives while numba hands over arguments comes out
+    as a SystemError.
+    """
+    try:
+        yield
+    except SystemError as error:
+        stop: BaseException | None = error
+        while stop is not None and not isinstance(stop, (KeyboardInterrupt, Terminated)):
+            stop = stop.__cause__ or stop.__context__
+        if stop is None:
+            raise
+        for note in getattr(error, "__notes__", ()):
+            stop.add_note(note)
+        raise stop from None
+
+
 def guarded(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """A command whose typed errors become one message and exit code 2, and whose interruption ends with 130 or 143."""
 
@@ -55,7 +73,8 @@ def guarded(command: Callable[_P, _R]) -> Callable[_P, _R]:
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         before = signal.signal(signal.SIGTERM, _raise_terminated)
         try:
-            return command(*args, **kwargs)
+            with signals_unwrapped():
+                return command(*args, **kwargs)
         except InterruptedRunError as stop:
             fail(str(stop), stop.exit_code)
         except TroddenError as error:
@@ -194,7 +213,7 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
         say(coefficient_table(region.coefficients, stated=stated, notes=not region.note))
     if model.regions:
         _describe_regions(summary, word, len(model.regions))
-    if "num_parameters" in summary:
+    elif "num_parameters" in summary:
         _describe_parts(model)
     elif "solver" in summary:
         _describe_fit(model)
@@ -204,13 +223,7 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
 def _describe_parts(model: LearnedModel) -> None:
     """A reward with corrections, an MLP or members."""
     summary, reward = model.summary, model.config.reward
-    names = {
-        "linear": "coefficients",
-        "mlp": "weights of an MLP",
-        "edge": "corrections of edges",
-        "turn": "corrections of turns",
-    }
-    say(", ".join(f"{count} {names[name]}" for name, count in summary["num_parameters"].items()))
+    _describe_sizes(summary)
     if reward.members > 1:
         say(f"{reward.members} members, the mean of their {reward.average} served")
     if summary["log_likelihood"] is not None:
@@ -231,6 +244,16 @@ def _describe_parts(model: LearnedModel) -> None:
         warn("the last look at the held-out routes was the best; a larger [training] max_iterations may do better")
 
 
+def _describe_sizes(summary: dict[str, Any]) -> None:
+    names = {
+        "linear": "coefficients",
+        "mlp": "weights of an MLP",
+        "edge": "corrections of edges",
+        "turn": "corrections of turns",
+    }
+    say(", ".join(f"{count} {names[name]}" for name, count in summary["num_parameters"].items()))
+
+
 def _describe_regions(summary: dict[str, Any], word: str, count: int) -> None:
     is_whole = summary["crossing"] == "exact" or count == 1
     if count > 1:
@@ -243,9 +266,15 @@ def _describe_regions(summary: dict[str, Any], word: str, count: int) -> None:
     if count > 1:
         penalty = summary["penalty"] if isinstance(summary["penalty"], str) else f"{summary['penalty']:g}"
         say(f"penalty {penalty}{', chosen on those' if losses else ''}")
+    if "num_parameters" in summary:
+        _describe_sizes(summary)
+        chosen = ", chosen on the held-out routes; then learned from all" if summary["looks"] else ""
+        say(f"{summary['iterations']} iterations of L-BFGS{chosen}")
     given = "" if is_whole else ", given where routes cross"
     say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route{given}")
-    if not summary["is_converged"]:
+    if not summary["is_converged"] and "decrement" not in summary:
+        warn("warning: training stopped before it converged; raise [training] max_iterations")
+    elif not summary["is_converged"]:
         warn(f"warning: stopped {summary['decrement']:.1e} nats before the optimum; raise [training] max_iterations")
     if summary["border_error"] > _BORDER_ERROR:
         warn(

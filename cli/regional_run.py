@@ -15,7 +15,7 @@ from ..graphs.road_graph import RoadNetwork
 from ..irl.checkpoints import CHECKPOINT_VERSION, save_model
 from ..irl.demonstrations import Demonstrations
 from ..irl.model import LearnedModel
-from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar, say
+from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar, say, signals_unwrapped
 
 
 def train_regions_into(
@@ -44,7 +44,7 @@ def train_regions_into(
             stored = read_folder(folder / "checkpoint", kind="checkpoint", version=CHECKPOINT_VERSION)
             say(f"going on from evaluation {stored.document['iteration']}")
         try:
-            with progress_bar(f"training {config.regions.count} regions", None) as update:
+            with signals_unwrapped(), progress_bar(f"training {config.regions.count} regions", None) as update:
                 model = fit_regions(
                     network,
                     demonstrations,

@@ -16,7 +16,7 @@ from ..irl.demonstrations import Demonstrations
 from ..irl.model import LearnedModel
 from ..irl.provenance import run_names
 from ..irl.training import TrainingProgress, fit
-from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar, say
+from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar, say, signals_unwrapped
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -49,7 +49,7 @@ def _train_into(
     path = checkpoint_path(output)
     keeper = _Keeper(path, config.training.checkpoint_every, _start(path, network, config) if resume else None)
     try:
-        with progress_bar("training", config.training.max_iterations) as update:
+        with signals_unwrapped(), progress_bar("training", config.training.max_iterations) as update:
             model = fit(network, demonstrations, config, progress=keeper.watch(update), resume=keeper.latest)
         save_model(model, output)
     except (KeyboardInterrupt, Terminated) as stop:

@@ -220,6 +220,8 @@ class RegionsConfig(_Section):
     """Share of the demonstrations in what regions have equal amounts of; the rest is the edges'."""
     validation_share: float = Field(default=0.2, gt=0, lt=1)
     """With ``penalty = "auto"``: the share of the routes that it is chosen on."""
+    rank: int = Field(default=0, ge=0)
+    """With an MLP: rank of the regions' deviations from the weights that they share; 0 = all have the same."""
 
 
 class Config(_Section):
@@ -257,8 +259,10 @@ class Config(_Section):
     def require_regional(self) -> None:
         """`ValueError` for what regions, or one region on Ray, cannot be trained with."""
         planner, crossing = self.planner, self.regions.crossing
-        if not self.reward.is_plain:
-            raise ValueError("[regions] and Ray learn linear rewards; leave corrections, MLP and members out")
+        if self.reward.members > 1:
+            raise ValueError("[regions] and Ray learn one reward, not an ensemble; leave members out")
+        if self.regions.rank and not self.reward.mlp_width:
+            raise ValueError("[regions] rank is for an MLP; leave it out")
         if planner.horizon == 0:
             raise ValueError("[regions] needs a likelihood, which horizon 0 does not have; choose 1 or more")
         if self.training.method != "auto":
@@ -274,6 +278,11 @@ class Config(_Section):
             )
         if crossing == "exact" and planner.solver == "factorization" and planner.horizon != "infinity":
             raise ValueError("[regions] solver = 'factorization' is for horizon infinity; leave the solver out")
+        if crossing == "exact" and planner.solver == "factorization" and not self.reward.is_plain:
+            raise ValueError(
+                "[regions] solver = 'factorization' is for linear rewards; with corrections or an MLP, routes that "
+                "cross borders are solved in corridors: leave the solver out"
+            )
 
     def to_toml(self) -> str:
         """The configuration as TOML, every field spelled out."""

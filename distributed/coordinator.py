@@ -17,6 +17,7 @@ import numpy as np
 from ..core.config import Config, parse_config
 from ..core.errors import ConfigurationError, StoredFolderError
 from ..core.folders import is_stored
+from ..core.types import Bools
 from ..graphs.partition import Partition, bisect, bisect_by_metis, edge_load
 from ..graphs.road_graph import RoadNetwork
 from ..irl.baselines import plain_costs, tune_baselines
@@ -25,12 +26,18 @@ from ..irl.demonstrations import Demonstrations, require_network
 from ..irl.feature_columns import Features
 from ..irl.features import make_features
 from ..irl.model import LearnedModel
+from ..irl.rewards.building import make_reward
+from ..irl.rewards.regional import by_region
+from ..irl.rewards.reward import Reward
 from .cluster import LOCAL, ray_session
 from .dispatch import InProcess, RayWorkers, Timing, Workers
-from .merging import merged_costs, region_summaries, shared_coefficients
+from .merging import Merged, merge_linear, merge_reward
 from .objective import RegionalObjective, RegionalProgress, regional_names
 from .regions import Shards, write_shards
-from .stages import Learned, learn
+from .reward_fit import PARTS, RewardFit
+from .reward_objective import RewardObjective
+from .shard_rewards import WholeReward
+from .stages import learn
 
 _log = logging.getLogger(__name__)
 IN_PROCESS = ""
@@ -49,7 +56,7 @@ def fit_regions(
     resume: bool = False,
     progress: Callable[[RegionalProgress], None] | None = None,
 ) -> LearnedModel:
-    """Learn a linear reward per region, drawn together as ``[regions] penalty`` says, on Ray or in this process.
+    """Learn a reward per region, drawn together as ``[regions] penalty`` says, on Ray or in this process.
 
     Every route teaches the regions that it passes (``crossing = "exact"``), or is cut at borders. An edge is priced by
     its own region, so the merged model has one cost per turn everywhere and routes cross borders freely.
@@ -91,6 +98,7 @@ def fit_regions(
     plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
     features = make_features(network, config.reward.features)
     partition = make_partition(network, routes, config)
+    is_held_out = _held_out(routes, config)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-")) if folder is None else folder)
         if resume and not is_stored(place / "checkpoint"):
@@ -98,33 +106,58 @@ def fit_regions(
                 path=place / "checkpoint", problem="there is no checkpoint to resume from", remedy="Leave out --resume"
             )
         workers = stack.enter_context(_session(address, num_workers))  # what is not there is said before any work
-        shards = _shards(place / "shards", network, routes, partition, features, config)
+        base, whole = _rewards(network, routes, partition, features, config)
+        shards = _shards(place / "shards", network, routes, partition, features, config, is_held_out, whole)
+        names = PARTS if whole else regional_names(features.names, config.regions.count)
         run = _run_digest(shards, features, config)
-        start = _checkpoint(place / "checkpoint", network, features, config, run) if resume else None
+        start = _checkpoint(place / "checkpoint", network, names, run) if resume else None
         crew = stack.enter_context(_crew(shards, workers))
-        size = np.sqrt(features.range.mean_square)
-        objective = RegionalObjective(
-            shards,
-            crew,
-            np.where(size > 0, size, 1.0),
-            config,
-            names=features.names,
-            network_checksum=network.checksum,
-            run=run,
-            checkpoint=None if folder is None else place / "checkpoint",
-            resume=start,
-            progress=progress,
-        )
-        try:
-            learned = learn(objective, features, config)
-            border_error = objective.border_error(learned.optimum.table)
-        except BaseException as stop:
-            with suppress(StoredFolderError):  # a full disk may be what stopped it: the last checkpoint is whole
-                stop.add_note(objective.save())
-            raise
-    return _model(
-        network, routes, config, features, partition, shards, objective, crew.timing, learned, border_error, started
+        checkpoint = None if folder is None else place / "checkpoint"
+        if whole is not None and base is not None:
+            parts = RewardObjective(shards, crew, len(whole.reward), progress)
+            fit = RewardFit(parts, whole, routes, is_held_out, config, run=run, checkpoint=checkpoint, resume=start)
+            reward, weight = fit.run(), parts.weight("all")
+            merged = merge_reward(network, base, whole.reward, partition, shards, reward, weight, parts.border_error)
+        else:
+            merged = _learned_linear(
+                network, shards, crew, features, partition, config, run, checkpoint, start, progress
+            )
+    return _model(network, routes, config, partition, shards, crew.timing, merged, started)
+
+
+def _learned_linear(
+    network: RoadNetwork,
+    shards: Shards,
+    crew: Workers,
+    features: Features,
+    partition: Partition,
+    config: Config,
+    run: str,
+    checkpoint: Path | None,
+    start: Checkpoint | None,
+    progress: Callable[[RegionalProgress], None] | None,
+) -> Merged:
+    size = np.sqrt(features.range.mean_square)
+    objective = RegionalObjective(
+        shards,
+        crew,
+        np.where(size > 0, size, 1.0),
+        config,
+        names=features.names,
+        network_checksum=network.checksum,
+        run=run,
+        checkpoint=checkpoint,
+        resume=start,
+        progress=progress,
     )
+    try:
+        learned = learn(objective, features, config)
+        border_error = objective.border_error(learned.optimum.table)
+    except BaseException as stop:
+        with suppress(StoredFolderError):  # a full disk may be what stopped it: the last checkpoint is whole
+            stop.add_note(objective.save())
+        raise
+    return merge_linear(network, features, partition, config, shards, objective, learned, border_error)
 
 
 def make_partition(network: RoadNetwork, routes: Demonstrations | None, config: Config) -> Partition:
@@ -146,6 +179,31 @@ def _with_count(config: Config, num_regions: int | None) -> Config:
     return parse_config(document, where="regions")
 
 
+def _rewards(
+    network: RoadNetwork, routes: Demonstrations, partition: Partition, features: Features, config: Config
+) -> tuple[Reward | None, WholeReward | None]:
+    """A reward of several parts, one for all and split by region; none where it is linear."""
+    if config.reward.is_plain:
+        return None, None
+    spelled = config.reward.model_copy(update={"features": features.names})
+    base = make_reward(network, routes, spelled, seed=config.training.seed)
+    regional = by_region(base, partition.region, network.turns.to_edge, partition.num_regions)
+    return base, WholeReward(spelled, regional)
+
+
+def _held_out(routes: Demonstrations, config: Config) -> Bools:
+    """bool[N]: routes that are not learned from at first, so that they can choose between settings."""
+    settings, is_held_out = config.regions, np.zeros(len(routes), bool)
+    chooses_penalty = settings.penalty == "auto" and settings.count > 1
+    share = settings.validation_share if chooses_penalty else 0.0
+    if not config.reward.is_plain and not chooses_penalty:
+        share = config.training.validation_share
+    if share > 0 and len(routes) > 1:
+        count = int(np.clip(round(share * len(routes)), 1, len(routes) - 1))
+        is_held_out[np.random.default_rng(config.training.seed).permutation(len(routes))[:count]] = True
+    return is_held_out
+
+
 def _shards(
     folder: Path,
     network: RoadNetwork,
@@ -153,6 +211,8 @@ def _shards(
     partition: Partition,
     features: Features,
     config: Config,
+    is_held_out: Bools,
+    whole: WholeReward | None,
 ) -> Shards:
     settings, planner, crossing = config.regions, config.planner, config.regions.crossing
     if settings.count == 1:
@@ -160,10 +220,6 @@ def _shards(
     elif crossing == "exact" and planner.solver == "auto":
         planner = planner.model_copy(update={"solver": "corridors"})
     planner = planner.model_copy(update={"threads": 1})
-    is_held_out = np.zeros(len(routes), bool)
-    if settings.penalty == "auto" and settings.count > 1 and len(routes) > 1:
-        count = int(np.clip(round(settings.validation_share * len(routes)), 1, len(routes) - 1))
-        is_held_out[np.random.default_rng(config.training.seed).permutation(len(routes))[:count]] = True
     return write_shards(
         folder,
         network,
@@ -174,6 +230,7 @@ def _shards(
         crossing=crossing,
         halo_m=1000 * settings.halo_km,
         is_held_out=is_held_out,
+        reward=whole,
     )
 
 
@@ -188,15 +245,14 @@ def _run_digest(shards: Shards, features: Features, config: Config) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _checkpoint(path: Path, network: RoadNetwork, features: Features, config: Config, run: str) -> Checkpoint:
-    names = regional_names(features.names, config.regions.count)
+def _checkpoint(path: Path, network: RoadNetwork, names: tuple[str, ...], run: str) -> Checkpoint:
     found = load_checkpoint(path, network_checksum=network.checksum, names=names)
     if found.run != run:
         raise ConfigurationError(
             where="resume",
             problem="the checkpoint is of a run with other routes or another configuration; start without it",
         )
-    _log.info("going on from %d evaluations", len(found.evaluations))
+    _log.info("going on from %d", found.iteration)
     return found
 
 
@@ -227,17 +283,12 @@ def _model(
     network: RoadNetwork,
     routes: Demonstrations,
     config: Config,
-    features: Features,
     partition: Partition,
     shards: Shards,
-    objective: RegionalObjective,
     timing: Timing,
-    learned: Learned,
-    border_error: float,
+    merged: Merged,
     started: float,
 ) -> LearnedModel:
-    table = learned.optimum.table / objective.scale
-    turn_cost, entry_cost, num_raised = merged_costs(network, features, partition, table, config)
     baselines, tuned = tune_baselines(network, routes, config)
     weight = float(routes.weight.sum())
     summary: dict[str, Any] = {
@@ -248,30 +299,23 @@ def _model(
         "network_source": network.report.get("source", ""),
         "num_crossing": shards.num_crossing,
         "crossing": config.regions.crossing,
-        "penalty": "infinity" if np.isinf(learned.penalty) else learned.penalty,
-        "held_out_loss_by_penalty": learned.held_out,
-        "log_likelihood": -learned.optimum.loss,
-        "log_likelihood_per_route": -learned.optimum.loss / weight,
-        "border_error": border_error,
-        "is_converged": learned.optimum.is_converged,
-        "decrement": learned.optimum.decrement,
-        "regional_evaluations": objective.num_evaluations,
-        "raised_turns": num_raised,
+        **merged.summary,
+        "log_likelihood_per_route": merged.summary["log_likelihood"] / weight,
         "baselines": tuned,
         "seconds": time.perf_counter() - started,
         "workers": {**vars(timing), "share_waiting": timing.share_waiting},
     }
-    is_shared = np.isinf(learned.penalty)
     return LearnedModel(
         network=network,
         config=config,
-        coefficients=shared_coefficients(learned.optimum, objective.scale, features.names) if is_shared else (),
-        turn_cost=turn_cost,
-        entry_cost=entry_cost,
+        coefficients=merged.coefficients,
+        turn_cost=merged.turn_cost,
+        entry_cost=merged.entry_cost,
         baseline_costs=baselines,
         training_pairs=np.unique(routes.pair_keys(config.planner.ending)),
         summary=summary,
         is_simulated=routes.is_simulated,
-        regions=region_summaries(learned.optimum, learned.penalty, objective.scale, features.names, partition, shards),
+        regions=merged.regions,
         edge_region=partition.region,
+        parts=merged.parts,
     )

@@ -1,8 +1,13 @@
-"""A table of coefficients -> one model whose every turn has a cost, so that routes cross borders freely."""
+"""What regions learned -> one model whose every turn has a cost, so that routes cross borders freely."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.config import Config
 from ..core.types import Floats
@@ -14,7 +19,13 @@ from ..irl.model import Coefficient, RegionSummary, entry_costs
 from ..irl.pooling import Pooling
 from ..irl.regional_features import RegionalFeatures
 from ..irl.regional_fit import RegionalOptimum
+from ..irl.rewards.building import to_arrays
+from ..irl.rewards.parts import LinearPart
+from ..irl.rewards.reward import Reward
+from .objective import RegionalObjective
 from .regions import Shards
+from .reward_fit import LearnedReward
+from .stages import Learned
 
 _RUNAWAY = 50.0
 """Standard error in scaled coefficients beyond which there is no estimate."""
@@ -23,7 +34,135 @@ NOTES = {
     "untaught": "no trip passes here: this is what the other regions have in common",
     "given others": "standard errors are those given the other regions' coefficients",
     "runaway": "runs away: these routes (almost) never or always take it, so its size means nothing",
+    "parts": "under a penalty and beside other parts: no standard error",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """What a model of the whole map takes from a training of regions."""
+
+    turn_cost: Floats
+    entry_cost: Floats
+    coefficients: tuple[Coefficient, ...]
+    regions: tuple[RegionSummary, ...]
+    summary: dict[str, Any]
+    parts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def merge_linear(
+    network: RoadNetwork,
+    features: Features,
+    partition: Partition,
+    config: Config,
+    shards: Shards,
+    objective: RegionalObjective,
+    learned: Learned,
+    border_error: float,
+) -> Merged:
+    """A linear reward per region, or one that all share."""
+    optimum, names = learned.optimum, features.names
+    turn_cost, entry_cost, raised = merged_costs(network, features, partition, optimum.table / objective.scale, config)
+    return Merged(
+        turn_cost,
+        entry_cost,
+        shared_coefficients(optimum, objective.scale, names) if np.isinf(learned.penalty) else (),
+        region_summaries(optimum, learned.penalty, objective.scale, names, partition, shards),
+        {
+            "penalty": "infinity" if np.isinf(learned.penalty) else learned.penalty,
+            "held_out_loss_by_penalty": learned.held_out,
+            "log_likelihood": -optimum.loss,
+            "border_error": border_error,
+            "is_converged": optimum.is_converged,
+            "decrement": optimum.decrement,
+            "regional_evaluations": objective.num_evaluations,
+            "raised_turns": raised,
+        },
+    )
+
+
+def merge_reward(
+    network: RoadNetwork,
+    base: Reward,
+    regional: Reward,
+    partition: Partition,
+    shards: Shards,
+    learned: LearnedReward,
+    weight: float,
+    border_error: float,
+) -> Merged:
+    """A reward of several parts: ``base`` before it was split by region, ``regional`` after."""
+    parameters, count = _taught(regional, learned, partition, shards), partition.num_regions
+    cost = regional.cost(parameters)
+    best = min((one for one in learned.looks if one["nll"] is not None), key=lambda one: one["nll"], default=None)
+    tried = {one["penalty"]: None for one in learned.looks}
+    for one in learned.looks:
+        if one["nll"] is not None:
+            tried[one["penalty"]] = min(one["nll"], tried[one["penalty"]] or np.inf)
+    penalty = learned.sharing.lambda_
+    rows = _coefficients_of(base, regional, parameters, count)
+    return Merged(
+        cost,
+        entry_costs(np.zeros(network.graph.num_edges), cost, network.turns.to_edge),
+        rows[0] if np.isinf(penalty) else (),
+        _summaries(rows, partition, shards),
+        {
+            "method": "L-BFGS",
+            "penalty": "infinity" if np.isinf(penalty) else penalty,
+            "held_out_loss_by_penalty": tried,
+            "log_likelihood": -weight * (learned.loss - learned.penalty_per_route),
+            "penalty_per_route": learned.penalty_per_route,
+            "border_error": border_error,
+            "iterations": learned.iterations,
+            "is_converged": learned.is_converged,
+            "stopped_by": "convergence" if best is None else "held-out routes",
+            "looks": learned.looks,
+            "num_parameters": learned.sharing.sizes,
+            "regional_evaluations": learned.evaluations,
+            "raised_turns": 0,
+        },
+        {"members": parameters[None], **to_arrays(base)},
+    )
+
+
+def _taught(regional: Reward, learned: LearnedReward, partition: Partition, shards: Shards) -> Floats:
+    """The parameters, where a region that no trip can feel has the mean of the others' coefficients."""
+    parameters = learned.parameters.copy()
+    is_felt = np.zeros(partition.num_regions, bool)
+    for info in shards.infos:
+        is_felt[list(info.regions)] = True
+    linear = regional.split(parameters).get("linear")
+    if linear is not None:
+        table = linear.reshape(partition.num_regions, -1)  # a view
+        table[~is_felt] = table[is_felt].mean(axis=0)
+    return parameters
+
+
+def _coefficients_of(base: Reward, regional: Reward, parameters: Floats, count: int) -> list[tuple[Coefficient, ...]]:
+    """The linear part's, by region; none where there is no such part."""
+    linear = base.part("linear")
+    if not isinstance(linear, LinearPart):
+        return [()] * count
+    table = regional.split(parameters)["linear"].reshape(count, -1)
+    return [
+        tuple(
+            Coefficient(name, float(value), None, NOTES["parts"])
+            for name, value in zip(linear.features.names, linear.coefficients(row), strict=True)
+        )
+        for row in table
+    ]
+
+
+def _summaries(rows: list[tuple[Coefficient, ...]], partition: Partition, shards: Shards) -> tuple[RegionSummary, ...]:
+    edges = np.bincount(partition.region, minlength=partition.num_regions)
+    routes = {info.region: info.num_routes for info in shards.infos}
+    felt = {region for info in shards.infos for region in info.regions}
+    return tuple(
+        RegionSummary(
+            region, int(edges[region]), routes.get(region, 0), own, "" if region in felt else NOTES["untaught"]
+        )
+        for region, own in enumerate(rows)
+    )
 
 
 def merged_costs(

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 Part = Literal["learned", "held out", "all"]
 """Whose likelihood: of the routes learned from, of those held out, or of both."""
 _PARTS: tuple[Part, ...] = ("learned", "held out", "all")
-_HELD_OUT = {"learned": (False,), "held out": (True,), "all": (False, True)}
+HELD_OUT = {"learned": (False,), "held out": (True,), "all": (False, True)}
 _KEPT = 8
 """Evaluations that are remembered, since optimisers come back to a point or two."""
 _LONG_S = 10.0
@@ -148,7 +148,7 @@ class RegionalObjective:
         return found.refusal or (found.loss, found.gradient.reshape(table.shape))
 
     def _computed(self, number: int, part: Part, table: Floats) -> Evaluation:
-        keys = all_keys(self._shards, is_held_out=_HELD_OUT[part])
+        keys = all_keys(self._shards, is_held_out=HELD_OUT[part])
         point = table.ravel().copy()
         answers = self._evaluator.evaluate(keys, table / self.scale, lambda done: self._tell(done, len(keys)))
         loss, watched, gradient = 0.0, 0.0, np.zeros_like(table)
@@ -207,7 +207,7 @@ class RegionalObjective:
 
     def _weight(self, part: Part) -> float:
         blocks = [block for info in self._shards.infos for block in info.blocks]
-        return float(sum(block.weight for block in blocks if block.is_held_out in _HELD_OUT[part]))
+        return float(sum(block.weight for block in blocks if block.is_held_out in HELD_OUT[part]))
 
 
 def regional_names(names: tuple[str, ...], num_regions: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.config import PlannerConfig
+from ..core.config import PlannerConfig, RewardConfig
 from ..core.errors import StoredFolderError
 from ..core.folders import read_folder, write_folder
 from ..core.types import Bools, Floats, Ids, Ints
@@ -23,8 +23,10 @@ from ..irl.demonstrations import Demonstrations, demonstrations_from_edges
 from ..irl.destinations import Ending
 from ..irl.pieces import cut_at_borders
 from ..irl.regional_likelihood import Block, RegionalLikelihood, TripSet
+from ..irl.rewards.reward import Reward
 from .border_shards import BORDERS, open_border_shard, write_border_shards
 from .shard_files import SHARD, SHARD_VERSION, ShardInfo, store_shard
+from .shard_rewards import SLOTS, WholeReward, open_reward
 
 _INDEX = "shards"
 
@@ -45,6 +47,10 @@ class Shards:
         """Where a region's shard lies."""
         return self.folder / f"region-{region}"
 
+    def slots(self, region: int) -> Ids:
+        """int64[P]: which of the whole map's parameters a shard has, where it was written for a reward of parts."""
+        return np.asarray(read_folder(self.path(region), kind=SHARD, version=SHARD_VERSION).arrays[SLOTS])
+
 
 def write_shards(
     folder: Path,
@@ -57,17 +63,19 @@ def write_shards(
     crossing: str,
     halo_m: float,
     is_held_out: Bools,
+    reward: WholeReward | None = None,
 ) -> Shards:
     """Write one shard per region in which a route begins; those of the same making that lie there already are kept.
 
     ``crossing="exact"``: routes stay whole, each with the region of its first edge; a shard's network is what lies
     within ``halo_m`` of its routes, whichever region prices it. With ``solver="factorization"`` a shard is instead its
     region and the edges that its turns lead to, with its part of every route: see `border_shards`. ``"cut"``: routes
-    are cut at borders, and a shard's network is its region with the edges that lead out of it.
+    are cut at borders, and a shard's network is its region with the edges that lead out of it. ``reward``: where it is
+    more than linear in the features ``names``.
 
     O(regions (T + E)); the memory of the largest shard beside the network's own.
     """
-    made = _digest(network, routes, partition, names, config, crossing, halo_m, is_held_out)
+    made = _digest(network, routes, partition, names, config, crossing, halo_m, is_held_out, reward)
     try:
         found = read_shards(folder)
     except StoredFolderError:
@@ -82,7 +90,9 @@ def write_shards(
     infos = []
     for region, trips in rows:
         edges, is_exit = _edges_of(network, partition, region, trips, halo_m)
-        infos.append(_write_shard(folder, network, partition, region, trips, edges, is_exit, names, config, routes))
+        infos.append(
+            _write_shard(folder, network, partition, region, trips, edges, is_exit, names, config, routes, reward)
+        )
     return _write_index(folder, Shards(folder, made, tuple(infos), crossing, int(is_crossing.sum())))
 
 
@@ -143,11 +153,19 @@ def open_shard(path: Path) -> Shard:
             trip_sets,
             PlannerConfig.model_validate(document["planner"]),
             arrays["is_open"] if document["crossing"] == "exact" else None,
+            _reward(network, document, arrays),
         )
     except (KeyError, TypeError) as error:
         raise StoredFolderError(
             path=path, problem=f"lacks a part ({error})", remedy="Delete the folder; it is made anew"
         ) from error
+
+
+def _reward(network: RoadNetwork, document: dict[str, Any], arrays: dict[str, Any]) -> Reward | None:
+    if document["reward"] is None:
+        return None
+    config = RewardConfig.model_validate(document["reward"])
+    return open_reward(network, config, arrays["region"], len(document["regions"]), arrays)
 
 
 def _routes(network: RoadNetwork, first: Ids, edge: Ints, weight: Floats, document: dict[str, Any]) -> Demonstrations:
@@ -217,6 +235,7 @@ def _write_shard(
     names: tuple[str, ...],
     config: PlannerConfig,
     routes: Demonstrations,
+    reward: WholeReward | None,
 ) -> ShardInfo:
     position = np.full(network.graph.num_edges, -1, np.int32)
     position[edges] = np.arange(len(edges), dtype=np.int32)
@@ -239,9 +258,14 @@ def _write_shard(
         "planner": config.model_dump(mode="json"),
         "crossing": "cut" if is_exit is not None else "exact",
         "is_simulated": routes.is_simulated,
+        "reward": None if reward is None else reward.config.model_dump(mode="json"),
         "trip_sets": [{"ending": one.ending, "is_held_out": one.is_held_out} for one in trips],
     }
-    target = store_shard(folder, region, sub_network(network, edges, is_exit=is_exit), document, arrays)
+    inner = sub_network(network, edges, is_exit=is_exit)
+    if reward is not None:
+        own = network.turns.find(edges[inner.turns.from_edge], edges[inner.turns.to_edge])
+        arrays |= reward.arrays(labels, edges, own)
+    target = store_shard(folder, region, inner, document, arrays)
     likelihood = open_shard(target)
     return ShardInfo(
         region,
@@ -262,6 +286,7 @@ def _digest(
     crossing: str,
     halo_m: float,
     is_held_out: Bools,
+    reward: WholeReward | None,
 ) -> str:
     document = {
         "version": SHARD_VERSION,
@@ -271,6 +296,7 @@ def _digest(
         "planner": config.model_dump(mode="json"),
         "crossing": crossing,
         "halo_m": halo_m if crossing == "exact" else None,
+        "reward": None if reward is None else reward.config.model_dump(mode="json"),
     }
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     digest.update(partition.region.astype("<i4").tobytes() + np.packbits(is_held_out).tobytes())

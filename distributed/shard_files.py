@@ -15,7 +15,7 @@ from ..graphs.road_graph import RoadNetwork
 from ..graphs.store import save_network
 from ..irl.regional_likelihood import Block
 
-SHARD, SHARD_VERSION = "shard", 1
+SHARD, SHARD_VERSION = "shard", 2
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,10 @@ def expert_matrix(
         raise ConfigurationError(
             where="experts", problem="the model has one reward everywhere; train it with --regions"
         )
+    if not model.config.reward.is_plain:
+        raise ConfigurationError(
+            where="experts", problem="corrections and MLPs are of their edges; only linear rewards price other regions"
+        )
     usable = routes.for_ending(model.ending)
     network, names = model.network, tuple(c.name for c in model.regions[0].coefficients)
     features = make_features(network, names)

@@ -26,6 +26,10 @@ Rows = slice | Ints | Ids
 class LinearReward(Protocol):
     """A reward that is linear in its coefficients: what solvers need to know of one."""
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether there are many coefficients, of which a turn depends on few."""
+
     def __len__(self) -> int:
         """Number of coefficients C."""
 
@@ -100,6 +104,8 @@ class Features:
     to_edge: Ints
     """int32[T], the edge that each turn enters."""
     num_edges: int
+
+    is_wide = False
 
     def __len__(self) -> int:
         return len(self.columns)

@@ -26,6 +26,8 @@ class RegionalFeatures:
     is_watched: Bools | None = None
     """bool[E]."""
 
+    is_wide = False
+
     def __len__(self) -> int:
         return self.num_regions * len(self.base) + (self.is_watched is not None)
 

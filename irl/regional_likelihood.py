@@ -13,10 +13,12 @@ from ..graphs.road_graph import RoadNetwork
 from .batches import make_batch
 from .demonstrations import Demonstrations, joined
 from .destinations import Ending, destination_key
+from .feature_columns import Rows
 from .features import make_features
 from .planner import Planner
 from .problem import NO_VALUES
 from .regional_features import RegionalFeatures
+from .rewards.reward import Reward, RewardAt
 from .trips import Batch, TripBatch
 
 BLOCK_ROUTES = 256
@@ -52,7 +54,7 @@ class BlockAnswer:
     loss: float
     """Negative log-likelihood of the block, in nats; NaN where refused."""
     gradient: Floats
-    """float64[K, F], in the features' own units."""
+    """float64[K, F], in the features' own units; of a reward with several parts, float64[P]."""
     watched: float
     """Expected number of visits to watched edges."""
     refusal: str = ""
@@ -72,6 +74,8 @@ class RegionalLikelihood:
         Features, spelled out.
     is_watched
         bool[E]: edges whose expected visits are reported (those beyond which the shard knows nothing).
+    reward
+        Where it is not linear: made by `trodden.irl.rewards.regional.by_region`, with the shard's own corrections.
     """
 
     def __init__(
@@ -83,8 +87,10 @@ class RegionalLikelihood:
         trip_sets: tuple[TripSet, ...],
         config: PlannerConfig,
         is_watched: Bools | None = None,
+        reward: Reward | None = None,
     ) -> None:
         self.network, self.trip_sets = network, trip_sets
+        self._reward, self._is_watched = reward, is_watched
         self._features = RegionalFeatures(make_features(network, names), region, num_regions, is_watched)
         self._config = config
         self._planners: dict[Ending, Planner] = {}
@@ -112,6 +118,33 @@ class RegionalLikelihood:
             return BlockAnswer(np.nan, np.full(table.shape, np.nan), np.nan, f"{type(error).__name__}: {error}")
         watched = 0.0 if features.is_watched is None else float(observed[-1] - slope[-1])
         return BlockAnswer(-value, -features.table(slope), max(watched, 0.0))
+
+    def evaluate_reward(self, block: Block, parameters: Floats) -> BlockAnswer:
+        """The same of the ``reward`` at its parameters, float64[P]."""
+        assert self._reward is not None  # the shard was written for one
+        planner, (batch, _) = self._planner(self.trip_sets[block.trip_set].ending), self._batch(block)
+        at = _Watched(self._reward, parameters, self._is_watched, self.network)
+        try:
+            if isinstance(batch, TripBatch):
+                turn, count = self._taken(block)
+                total, expected = planner.linear_total_value(at, at.parameters, batch)
+                value = float(count @ at.reward_at(turn, parameters)) - total
+                slope = at.project_at(turn, count) - expected
+                watched = float(expected[-1])
+            else:
+                value, slope = planner.linear_log_likelihood(at, at.parameters, batch)
+                watched = 0.0
+        except NO_VALUES as error:
+            none = np.full(len(parameters), np.nan)
+            return BlockAnswer(np.nan, none, np.nan, f"{type(error).__name__}: {error}")
+        return BlockAnswer(-value, -slope[:-1], max(watched, 0.0))
+
+    def _taken(self, block: Block) -> tuple[Ints, Floats]:
+        """(turns that the block's routes take, their weight)."""
+        routes = self.trip_sets[block.trip_set].routes.take(self._order[block.trip_set][block.begin : block.end])
+        turn, row = routes.turns()
+        taken, place = np.unique(turn, return_inverse=True)
+        return taken, np.bincount(place.reshape(-1), routes.weight[row], minlength=len(taken)).astype(np.float64)
 
     def _blocks(self) -> Iterator[Block]:
         for number, one in enumerate(self.trip_sets):
@@ -144,6 +177,29 @@ class RegionalLikelihood:
             else:
                 self._batches[block] = make_batch(routes, config), observed
         return self._batches[block]
+
+
+class _Watched(RewardAt):
+    """A reward at a point, and one column more that is 1 on turns onto watched edges: its gradient counts visits."""
+
+    def __init__(self, reward: Reward, parameters: Floats, is_watched: Bools | None, network: RoadNetwork) -> None:
+        super().__init__(reward, parameters)
+        self.parameters = np.append(parameters, 0.0)
+        self._is_onto = None if is_watched is None else is_watched[network.turns.to_edge]
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def project(self, weights: Floats) -> Floats:
+        """float64[P + 1]."""
+        return np.append(super().project(weights), self._visits(slice(None), weights))
+
+    def project_at(self, turns: Rows, weights: Floats) -> Floats:
+        """float64[P + 1]."""
+        return np.append(super().project_at(turns, weights), self._visits(turns, weights))
+
+    def _visits(self, turns: Rows, weights: Floats) -> float:
+        return 0.0 if self._is_onto is None else float((weights * self._is_onto[turns]).sum())
 
 
 def _by_destination(routes: Demonstrations, ending: Ending) -> Ids:

@@ -100,6 +100,9 @@ class LinearCosts(TurnCosts):
 
     def project(self, weights: Floats, threads: int = 1) -> Floats:
         """``X.T @ weights``, float64[F], for weights that are 0 where no cost is known; by several threads."""
+        if self._features.is_wide:
+            turns = np.flatnonzero(weights)
+            return self._features.project_at(turns, weights[turns])
 
         def task(blocks: Ids) -> Floats:
             total = np.zeros(len(self._features))

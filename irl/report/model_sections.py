@@ -254,6 +254,11 @@ def _training_file(model: LearnedModel, train: Demonstrations) -> Text:
 
 
 def _no_curve(model: LearnedModel) -> str:
+    if model.regions and not model.config.reward.is_plain:
+        return (
+            "There is no curve: held-out routes chose by their likelihood under which penalty, and for how many "
+            "iterations, regions were learned."
+        )
     if model.regions:
         return (
             "There is no curve: each region's linear reward was fitted to the single optimum of a concave likelihood."
@@ -377,6 +382,10 @@ def _with_unit(name: str) -> str:
 def _regional(model: LearnedModel) -> tuple[Block, ...]:
     summary = model.summary
     names = [one.name for one in model.regions[0].coefficients]
+    if not names:
+        return (
+            Text("The reward has no linear part: an MLP prices every turn, and there are no coefficients.", "note"),
+        )
     by_region = [{one.name: estimate(one) for one in region.coefficients} for region in model.regions]
     rows = []
     for region, estimates in zip(model.regions, by_region, strict=True):

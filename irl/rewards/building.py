@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from ..model import LearnedModel
 from .parts import Corrections, LinearPart, Part
 from .reward import Reward
 
+Kind: TypeAlias = Literal["edge", "turn"]
+"""What a correction is of."""
+
 
 def make_reward(network: RoadNetwork, routes: Demonstrations, config: RewardConfig, *, seed: int = 0) -> Reward:
     """A reward to be learned from these routes; they decide which corrections it has.
@@ -28,19 +31,33 @@ def make_reward(network: RoadNetwork, routes: Demonstrations, config: RewardConf
         A feature that this network has no column for, no cost to start from, ``min_travellers`` with routes that do not
         name theirs, or an MLP without the package that it needs.
     """
-    supported = {kind: _supported(routes, kind, config) for kind in config.corrections}
+    supported = {kind: supported_by(routes, kind, config) for kind in config.corrections}
     return _assembled(network, config, supported, None, seed)
+
+
+def scales(reward: Reward) -> dict[str, Floats]:
+    """What coefficients and inputs of a reward are scaled by, as arrays to be stored."""
+    found: dict[str, Floats] = {}
+    for part in reward.parts:
+        if isinstance(part, LinearPart):
+            found["linear_scale"] = part.scale
+        elif not isinstance(part, Corrections):
+            found |= {"mlp_centre": part.centre, "mlp_size": part.size}  # type: ignore[attr-defined]
+    return found
+
+
+def from_scales(
+    network: RoadNetwork, config: RewardConfig, supported: Mapping[Kind, Ints], given: Mapping[str, NDArray[Any]]
+) -> Reward:
+    """The reward with these corrections and with what `scales` gave."""
+    scaler = (given["mlp_centre"], given["mlp_size"]) if config.mlp_width else None
+    return _assembled(network, config, supported, scaler, 0, given.get("linear_scale"))
 
 
 def to_arrays(reward: Reward) -> dict[str, NDArray[Any]]:
     """What `from_arrays` needs beside the network and the configuration, to be stored."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for part in reward.parts:
-        if isinstance(part, Corrections):
-            arrays[part.of] = part.supported
-        elif not isinstance(part, LinearPart):
-            arrays |= {"mlp_centre": part.centre, "mlp_size": part.size}  # type: ignore[attr-defined]
-    return arrays
+    corrections = {str(part.of): part.supported for part in reward.parts if isinstance(part, Corrections)}
+    return {**corrections, **{name: one for name, one in scales(reward).items() if name != "linear_scale"}}
 
 
 def from_arrays(network: RoadNetwork, config: RewardConfig, arrays: Mapping[str, NDArray[Any]]) -> Reward:
@@ -74,16 +91,17 @@ def reward_of(model: LearnedModel) -> tuple[Reward, Floats]:
 def _assembled(
     network: RoadNetwork,
     config: RewardConfig,
-    supported: Mapping[Literal["edge", "turn"], Ints],
+    supported: Mapping[Kind, Ints],
     scaler: tuple[NDArray[Any], NDArray[Any]] | None,
     seed: int,
+    scale: NDArray[Any] | None = None,
 ) -> Reward:
     features = make_features(network, config.features)
     penalties = {"edge": config.edge_penalty, "turn": config.turn_penalty}
     parts: list[Part] = []
     if config.linear:
-        linear = LinearPart(features, 0.0 if config.is_plain else config.linear_penalty)
-        if not linear.start(1.0).any():
+        linear = LinearPart(features, 0.0 if config.is_plain else config.linear_penalty, scale)
+        if scale is None and not linear.start(1.0).any():
             raise ConfigurationError(
                 where="[reward] features", problem="no feature is a cost that is never negative; add 'constant'"
             )
@@ -126,7 +144,7 @@ def _mlp(
     )
 
 
-def _supported(routes: Demonstrations, kind: Literal["edge", "turn"], config: RewardConfig) -> Ints:
+def supported_by(routes: Demonstrations, kind: Kind, config: RewardConfig) -> Ints:
     """int32, ascending: the edges or turns that enough routes, and enough travellers, have used."""
     turn, row = routes.turns()
     used = turn if kind == "turn" else routes.network.turns.to_edge[turn]

@@ -61,6 +61,8 @@ class LinearPart:
 
     features: Features
     penalty: float = 0.0
+    given_scale: Floats | None = None
+    """float64[F], in place of `scale`: on a part of a map, that of the whole."""
 
     name = "linear"
 
@@ -70,6 +72,8 @@ class LinearPart:
     @cached_property
     def scale(self) -> Floats:
         """float64[F]: root mean square of each feature over all turns."""
+        if self.given_scale is not None:
+            return self.given_scale
         size = np.sqrt(self.features.range.mean_square)
         return np.where(size > 0, size, 1.0)
 

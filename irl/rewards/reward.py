@@ -83,6 +83,8 @@ class RewardAt:
     The coefficients that its methods are given are those it was made at; they are not looked at.
     """
 
+    is_wide = True
+
     def __init__(self, reward: Reward, parameters: Floats) -> None:
         self._reward, self._parameters = reward, parameters
         self._raw: Floats | None = None

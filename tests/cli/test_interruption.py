@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from small_city import city_xml, command_line, environment, trodden
+from trodden.cli.console import Terminated, signals_unwrapped
 from trodden.core.folders import read_folder
 from trodden.irl.checkpoints import CHECKPOINT_VERSION, load_model
 
@@ -131,3 +132,21 @@ def test_a_checkpoint_whose_write_was_killed_between_its_renames_is_found(folder
     assert resumed.code == 0, resumed.err
     assert "going on from iteration" in resumed.out
     assert_same_to_the_byte(folder, "renamed")
+
+
+@pytest.mark.parametrize("signal_", [KeyboardInterrupt, Terminated])
+def test_a_signal_in_compiled_code_is_a_signal(signal_):
+    """Numba hands a signal that arrives while it unpacks arguments out as the cause of a SystemError."""
+    inner = SystemError("_numba_unpickle returned a result with an exception set")
+    inner.__cause__ = signal_()
+    outer = SystemError("CPUDispatcher returned a result with an exception set")
+    outer.__cause__ = inner
+    outer.add_note("iteration 3 is saved")
+    with pytest.raises(signal_) as caught, signals_unwrapped():
+        raise outer
+    assert caught.value.__notes__ == ["iteration 3 is saved"]
+
+
+def test_other_system_errors_stay_what_they_are():
+    with pytest.raises(SystemError, match="of its own"), signals_unwrapped():
+        raise SystemError("of its own")

@@ -1,0 +1,125 @@
+"""The penalised likelihood of all shards under a reward of several parts: what L-BFGS minimises."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.types import Bools, Floats, Ids
+from ..irl.regional_likelihood import BlockAnswer
+from ..irl.rewards.regional import Sharing
+from .dispatch import Workers, all_keys
+from .objective import HELD_OUT, Part, RegionalProgress
+from .regions import Shards
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one fit minimises."""
+
+    part: Part
+    """The routes that it learns from."""
+    sharing: Sharing
+    is_free: Bools
+    """bool[of a point]: false for corrections that none of these routes supports; they stay 0."""
+    stiffness: Floats
+    """Of a point; see `Part.stiffness`."""
+
+
+class RewardObjective:
+    """Evaluates points of a `Sharing`: parameters go out to the shards that have them, gradients are added up.
+
+    Sums run over shards and blocks in their order, whoever answered first.
+    """
+
+    def __init__(
+        self, shards: Shards, workers: Workers, num_parameters: int, progress: Callable[[RegionalProgress], None] | None
+    ) -> None:
+        self._shards, self._workers, self._num_parameters = shards, workers, num_parameters
+        self._progress = progress
+        self._slots: dict[int, Ids] = {info.region: shards.slots(info.region) for info in shards.infos}
+        self.num_evaluations, self._num_routes, self._started = 0, 0, time.perf_counter()
+        self.border_error = 0.0
+        """Expected visits per route to where a shard's map ends, in the last evaluation."""
+        self._stage, self._step, self._loss, self._gradient = "", 0, np.nan, np.nan
+
+    def weight(self, part: Part) -> float:
+        """Sum of the routes' weights."""
+        blocks = [block for info in self._shards.infos for block in info.blocks]
+        return float(sum(block.weight for block in blocks if block.is_held_out in HELD_OUT[part]))
+
+    def stage(self, name: str) -> None:
+        """Name what comes next, for the progress bar and the log."""
+        self._stage, self._step, self._loss, self._gradient = name, 0, np.nan, np.nan
+        _log.info("%s", name)
+
+    def step_taken(self, step: int, loss: float, gradient: float) -> None:
+        """For the optimiser to call."""
+        self._step, self._loss, self._gradient = step, loss, gradient
+        _log.info("%s, iteration %d: loss %.6f, gradient %.1e", self._stage, step, loss, gradient)
+
+    def mean_loss(self, goal: Goal, point: Floats) -> tuple[float, Floats] | None:
+        """``(penalty - log-likelihood) / weight`` and its gradient; None where there are no values."""
+        found = self._likelihood(goal.part, goal.sharing.expand(point))
+        if isinstance(found, str):
+            _log.info("no values here: %s", found)
+            return None
+        loss, slope = found
+        penalty, pull = goal.sharing.penalty(point)
+        weight = self.weight(goal.part)
+        gradient = np.where(goal.is_free, goal.sharing.fold(point, slope) + pull, 0.0)
+        return (loss + penalty) / weight, gradient / weight
+
+    def loss_per_route(self, part: Part, parameters: Floats) -> float:
+        """Negative log-likelihood without any penalty; infinity where there are no values."""
+        found = self._likelihood(part, parameters)
+        return np.inf if isinstance(found, str) else found[0] / self.weight(part)
+
+    def refusal(self, part: Part, parameters: Floats) -> str:
+        """Why there are no values; empty where there are."""
+        found = self._likelihood(part, parameters)
+        return found if isinstance(found, str) else ""
+
+    def _likelihood(self, part: Part, parameters: Floats) -> tuple[float, Floats] | str:
+        """(negative log-likelihood, its gradient in the whole map's parameters), or why there is none."""
+        keys = all_keys(self._shards, is_held_out=HELD_OUT[part])
+        own = {region: parameters[slots] for region, slots in self._slots.items()}
+        answers: dict[tuple[int, int], BlockAnswer] = self._workers.call(
+            "evaluate_reward", {key: (own[key[0]],) for key in keys}, lambda done: self._tell(done, len(keys))
+        )
+        self.num_evaluations += 1
+        self._num_routes += sum(info.num_routes for info in self._shards.infos)
+        loss, watched, total = 0.0, 0.0, np.zeros(self._num_parameters)
+        for key in keys:
+            if answers[key].refusal:
+                return answers[key].refusal
+            loss += answers[key].loss
+            watched += answers[key].watched
+            total[self._slots[key[0]]] += answers[key].gradient  # a shard has every parameter once
+        self.border_error = watched / self.weight(part)
+        return loss, total
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._progress is None:
+            return
+        seconds = max(time.perf_counter() - self._started, 1e-9)
+        self._progress(
+            RegionalProgress(
+                self._stage,
+                self._step,
+                self._loss,
+                self._gradient,
+                done,
+                total,
+                self.num_evaluations,
+                self._num_routes / seconds,
+                self._workers.timing.share_waiting,
+                self.border_error,
+            )
+        )
