@@ -29,6 +29,7 @@ from .contradictions import contradictions
 from .explain import explain
 from .influence import influence
 from .plan import plan
+from .rebase import rebase
 from .regions import experts, partition
 from .report import report
 from .select import select
@@ -324,6 +325,7 @@ app.command()(experts)
 app.command()(select)
 app.command()(contradictions)
 app.command()(surface)
+app.command()(rebase)
 
 
 @app.command()
