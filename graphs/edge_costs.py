@@ -15,6 +15,9 @@ from .turns import TurnGraph
 LARGEST_SUM = 2**31 - 2
 """Largest path sum a hierarchy can tell from "unreachable"."""
 
+CLOSED = LARGEST_SUM + 1
+"""The cost of a turn that may not be taken: no sum with it can be told from "unreachable"."""
+
 _DEFAULT_SUM = 2**30
 """The longest shortest path, in default quanta: half the range stays free for rounding and initial costs."""
 
@@ -48,6 +51,20 @@ class EdgeCosts:
     def to_quanta(self, cost: float) -> int:
         """A cost >= 0 in whole quanta, rounded."""
         return round(cost / self.quantum)
+
+    def as_floats(self) -> Floats:
+        """float64[T] of whole numbers, ``inf`` for closed turns."""
+        return np.where(self.value == CLOSED, np.inf, self.value.astype(np.float64))
+
+    def without(self, turns: Ints) -> EdgeCosts:
+        """The same costs with some turns closed.
+
+        `longest_path` is then no bound any more: the ways round may be longer. A cost that is found is still right, but
+        "unreachable" may also be a sum that does not fit; who asks has to look.
+        """
+        value = self.value.copy()
+        value[turns] = CLOSED
+        return EdgeCosts(value, self.quantum, self.longest_path)
 
 
 def quantise(

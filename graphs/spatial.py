@@ -65,6 +65,7 @@ class EdgeIndex:
         limit_m: float = DEFAULT_SNAP_LIMIT_M,
         *,
         index: int | None = None,
+        role: str = "",
     ) -> tuple[Snap, ...]:
         """The nearest edge and every other edge within 1 m of being as near, nearest first.
 
@@ -72,6 +73,8 @@ class EdgeIndex:
         ----------
         index
             Row of a batch, to be named in errors.
+        role
+            What the point is of a trip, to be named in errors.
 
         Raises
         ------
@@ -92,14 +95,43 @@ class EdgeIndex:
             rows = self._tree.query(here, predicate="dwithin", distance=reach)
         snaps = sorted((self._measure(int(e), latitude_deg, longitude_deg) for e in self._edges[rows]), key=_order)
         if not snaps[0].distance_m <= limit_m:
-            raise OffMapError(
-                point=f"({latitude_deg:.6f}, {longitude_deg:.6f})",
-                distance_m=snaps[0].distance_m,
-                limit_m=limit_m,
-                hint=self._hint(latitude_deg, longitude_deg, limit_m),
-                index=index,
-            )
+            raise self._off_map(snaps[0], latitude_deg, longitude_deg, limit_m, index, role)
         return tuple(snap for snap in snaps if snap.distance_m <= snaps[0].distance_m + _SAME_ROAD_M)
+
+    def nearest_edges(
+        self, latitude_deg: float, longitude_deg: float, number: int, limit_m: float = DEFAULT_SNAP_LIMIT_M
+    ) -> tuple[Snap, ...]:
+        """The ``number`` nearest edges within ``limit_m``, nearest first; fewer where there are no more.
+
+        Raises
+        ------
+        InvalidValueError, OffMapError
+            As for `nearest`.
+        """
+        snaps = self.nearest(latitude_deg, longitude_deg, limit_m)
+        here = shapely.Point(longitude_deg * self._scale[1], latitude_deg * self._scale[0])
+        stretch = self._distortion(latitude_deg)
+        reach = 2.0 * (snaps[0].distance_m + _SAME_ROAD_M)
+        # Every edge within `reach` is among the candidates of a circle a little larger: once that holds enough, done.
+        while len(snaps) < number:
+            reach = min(2.0 * reach, limit_m)
+            rows = self._tree.query(here, predicate="dwithin", distance=reach * stretch * (1 + 1e-6))
+            found = sorted((self._measure(int(e), latitude_deg, longitude_deg) for e in self._edges[rows]), key=_order)
+            snaps = tuple(snap for snap in found if snap.distance_m <= reach)
+            if reach >= limit_m:
+                break
+        return snaps[:number]
+
+    def _off_map(
+        self, nearest: Snap, latitude_deg: float, longitude_deg: float, limit_m: float, index: int | None, role: str
+    ) -> OffMapError:
+        return OffMapError(
+            point=f"{role + ' ' if role else ''}({latitude_deg:.6f}, {longitude_deg:.6f})",
+            distance_m=nearest.distance_m,
+            limit_m=limit_m,
+            hint=self._hint(latitude_deg, longitude_deg, limit_m),
+            index=index,
+        )
 
     def _distortion(self, latitude_deg: float) -> float:
         local = max(_metres(latitude_deg)[1], 1.0)
