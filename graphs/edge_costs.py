@@ -60,9 +60,10 @@ class EdgeCosts:
         """The same costs with some turns closed.
 
         `longest_path` is then no bound any more: the ways round may be longer. A cost that is found is still right, but
-        "unreachable" may also be a sum that does not fit; who asks has to look.
+        "unreachable" may also be a sum that does not fit, or a way over a turn so dear that it stood at the largest
+        value and not at its own; who asks has to look.
         """
-        value = self.value.copy()
+        value = np.where(self.value >= LARGEST_SUM, CLOSED, self.value).astype(np.int32)
         value[turns] = CLOSED
         return EdgeCosts(value, self.quantum, self.longest_path)
 

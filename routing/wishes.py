@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import ConfigurationError, UnknownIdError
 from ..core.types import Bools, Floats, Ints
+from ..graphs.edge_costs import LARGEST_SUM
 from ..graphs.hierarchy import Metric, Start, StatePath
 from ..graphs.road_graph import Categories, RoadNetwork
 from ..graphs.scipy_engine import ScipyCustomised
@@ -202,7 +203,9 @@ class ClosedCosts(NamedCosts):
             path = self.scratch.path_without(self._closed_turns.tolist(), sources, targets)
         else:
             path = self.own_metric().path(sources, targets)
-        return path if path.is_reachable else self._by_dijkstra(sources, targets)
+        # Past the largest sum a turn may be in it that stands at the largest value, not at its own.
+        is_right = path.is_reachable and path.cost < LARGEST_SUM
+        return path if is_right else self._by_dijkstra(sources, targets)
 
     def _by_dijkstra(self, sources: Sequence[Start], targets: Sequence[Start]) -> StatePath:
         """Where the hierarchy finds no way: there is none, or one too long for its integers."""
