@@ -157,11 +157,15 @@ class NamedCosts:
 
     def _followers(self, edge: int) -> list[tuple[int, int, int]]:
         """(edge that follows, cost of the turn in quanta, turn)."""
-        turns, quanta = self.network.turns, self._costs.value
+        turns, costs = self.network.turns, self._costs
         ways_on = range(int(turns.first_out[edge]), int(turns.first_out[edge + 1]))
-        # A turn dearer than any cheapest path is on none.
-        usable = [turn for turn in ways_on if self._is_open(turn) and quanta[turn] <= self._costs.longest_path]
-        return [(int(turns.to_edge[turn]), int(quanta[turn]), turn) for turn in usable]
+        # Not the hierarchy's own integers: a turn dearer than any cheapest path does not stand there at its own cost.
+        options = [(turn, costs.to_quanta(float(self.turn_cost[turn]))) for turn in ways_on if self._is_open(turn)]
+        return [
+            (int(turns.to_edge[turn]), max(quanta, 1), turn)
+            for turn, quanta in options
+            if quanta <= costs.longest_path or not self.is_bounded
+        ]
 
     def _in_range(self, sources: list[Start], targets: list[Start]) -> StatePath:
         """`_search` for initial costs of any size: those too far apart for one sum are asked for one by one."""

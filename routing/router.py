@@ -314,21 +314,21 @@ class Router:
     def _find(
         self, origin: PointLike, destination: PointLike, via: Iterable[PointLike], costs: NamedCosts, index: int | None
     ) -> Route:
-        stops = [self._locate(origin, "origin", costs, index)]
-        stops += [self._locate(point, "via", costs, index) for point in via]
-        stops.append(self._locate(destination, "destination", costs, index))
-        return self._trip(stops, costs, index)
+        start = self._locate(origin, "origin", costs, index)
+        between = [self._locate(point, "via", costs, index) for point in via]
+        end = self._locate(destination, "destination", costs, index)
+        return self._trip((start, *between, end), costs, index)
 
     def _trip(self, stops: Sequence[Terminal], costs: NamedCosts, index: int | None) -> Route:
         found = find_trip(costs, stops)
         if isinstance(found, DeadEnd):
             raise self._unreachable(stops, found, costs, index)
+        if len(found) == 1:
+            return self._route(found[0].path, stops[0], stops[1], costs, found[0].ends)
         legs = [
             self._route(leg.path, here, there, costs, leg.ends)
             for leg, here, there in zip(found, stops, stops[1:], strict=False)
         ]
-        if len(legs) == 1:
-            return legs[0]
         whole = _joined(found)
         return self._route(whole.path, stops[0], stops[-1], costs, whole.ends, tuple(legs))
 
@@ -368,10 +368,9 @@ class Router:
         self, name: str | None, avoid: Mapping[str, float] | None = None, closed: Iterable[int] = ()
     ) -> NamedCosts:
         costs = self._metrics.get(name)
-        positions = closed_edges(self.network, closed)
-        if not avoid and not positions:
+        if not avoid and closed == ():
             return costs
-        return self._requests.costs(costs, avoid or _NOTHING, positions)
+        return self._requests.costs(costs, avoid or _NOTHING, closed_edges(self.network, closed))
 
     def _edge_index(self) -> EdgeIndex:
         # Only coordinate queries pay for the index, and only one thread builds it.

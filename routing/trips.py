@@ -62,8 +62,9 @@ def find_trip(costs: NamedCosts, stops: Sequence[Terminal]) -> list[Leg] | DeadE
         on_edges = [state for state in states if state.place.edge >= 0]
         goals = costs.ends(there)
         # Only the last leg may leave the choice of its end to the query: from any other the trip goes on.
-        groups = [goals] if number == len(stops) - 2 else [[goal] for goal in goals]
-        reached = [state for group in groups if (state := _reach(costs, on_edges, group)) is not None]
+        is_last = number == len(stops) - 2
+        groups = [goals] if is_last else [[goal] for goal in goals]
+        reached = [state for group in groups if (state := _reach(costs, on_edges, group, is_last)) is not None]
         if not reached:
             return DeadEnd(number, tuple(state.place.edge for state in on_edges))
         states = reached
@@ -74,18 +75,23 @@ _AT_NODE = Place(-1, 0.0, 0.0)
 """At a junction that nothing leaves, where a trip to that very junction is none the less possible."""
 
 
-def _reach(costs: NamedCosts, states: Sequence[_State], goals: Sequence[Place]) -> _State | None:
+def _reach(costs: NamedCosts, states: Sequence[_State], goals: Sequence[Place], is_last: bool) -> _State | None:
     path = costs.cheapest([state.place for state in states], goals)
     if not path.is_reachable:
         return None
-    last = int(costs.network.turns.to_edge[path.taken[-1]]) if len(path.taken) else path.first
-    goal = next(goal for goal in goals if goal.edge == last)
-    state = next(state for state in states if state.place.edge == path.first)
+    state, goal = states[0], goals[0]
+    if len(states) > 1:
+        state = next(state for state in states if state.place.edge == path.first)
+    if len(goals) > 1:
+        last = int(costs.network.turns.to_edge[path.taken[-1]]) if len(path.taken) else path.first
+        goal = next(goal for goal in goals if goal.edge == last)
     start = state.place
+    leg = Leg(path, Ends(start.fraction, goal.fraction, start.share_cost, goal.share_cost))
+    if is_last:  # nothing is compared any more: queries are fast enough for this sum to count
+        return _State(goal, leg, state)
     # Going on from there pays for the rest of the edge, which was let off on arriving.
     total = max(start.initial + float(costs.turn_cost[path.turns].sum()), goal.share_cost)
-    ends = Ends(start.fraction, goal.fraction, start.share_cost, goal.share_cost)
-    return _State(goal._replace(initial=total), Leg(path, ends), state)
+    return _State(goal._replace(initial=total), leg, state)
 
 
 def _legs(state: _State | None) -> list[Leg]:
