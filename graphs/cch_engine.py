@@ -211,11 +211,11 @@ class CchScratch:
         updater = self._topology.updater()
         with _Guard("changing costs"):
             updater.apply(self._metric, dict(changes))
-            try:
-                # The query is dropped before the costs go back: the binding refuses to change a metric that has one.
-                return _run(_routingkit.CCHQuery(self._metric), sources, targets, self._topology.from_edge)
-            finally:
-                updater.apply(self._metric, {turn: int(self._value[turn]) for turn in changes})
+            # The query object is gone before the costs go back: the binding refuses to change a metric that has one.
+            # So after an error, which holds on to it, they do not go back, and the owner throws this away.
+            found = _run(_routingkit.CCHQuery(self._metric), sources, targets, self._topology.from_edge)
+            updater.apply(self._metric, {turn: int(self._value[turn]) for turn in changes})
+            return found
 
 
 def _run(query: Any, sources: Sequence[Start], targets: Sequence[Start], from_edge: Ints) -> tuple[int, int, list[int]]:

@@ -48,6 +48,11 @@ class EdgeIndex:
 
     def __init__(self, network: RoadNetwork) -> None:
         self._network = network
+        shapes = network.shapes
+        # Of a stored network they are memory-mapped, and every slice of such an array costs ten of a plain one.
+        self._shapes = shapes and tuple(
+            values.view(np.ndarray) for values in (shapes.first_point, shapes.latitude_e7, shapes.longitude_e7)
+        )
         self._edges = np.flatnonzero(network.turns.is_main).astype(np.int32)
         if len(self._edges) == 0:
             raise EmptyNetworkError(path="network", problem="has no edge to snap to", remedy="Check how it was read")
@@ -138,20 +143,35 @@ class EdgeIndex:
         return float(max(local / self._scale[1], self._scale[1] / local))
 
     def _measure(self, edge: int, latitude_deg: float, longitude_deg: float) -> Snap:
-        scale = _metres(latitude_deg)
-        line = (self._network.edge_polyline(edge) - [latitude_deg, longitude_deg]) * scale
-        begin, step = line[:-1], np.diff(line, axis=0)
-        square = np.maximum((step**2).sum(axis=1), 1e-12)
-        along = np.clip(-(begin * step).sum(axis=1) / square, 0.0, 1.0)
-        foot = begin + along[:, None] * step
-        distance = np.hypot(foot[:, 0], foot[:, 1])
-        best = int(np.argmin(distance))
-        lengths = np.hypot(step[:, 0], step[:, 1])
-        total = float(lengths.sum())
-        passed = float(lengths[:best].sum() + along[best] * lengths[best])
-        place = foot[best] / np.maximum(scale, 1e-9) + [latitude_deg, longitude_deg]
+        """The nearest point on one edge. In plain numbers: lines are short, and arrays cost more than they save."""
+        latitudes, longitudes = self._line(edge)
+        north_scale = METRES_PER_DEGREE
+        east_scale = METRES_PER_DEGREE * math.cos(math.radians(latitude_deg))
+        north = [(value - latitude_deg) * north_scale for value in latitudes]
+        east = [(value - longitude_deg) * east_scale for value in longitudes]
+        nearest, total, passed, foot = math.inf, 0.0, 0.0, (north[0], east[0])
+        for k in range(len(north) - 1):
+            y, x = north[k], east[k]
+            up, right = north[k + 1] - y, east[k + 1] - x
+            square = up * up + right * right
+            along = min(max(-(y * up + x * right) / max(square, 1e-12), 0.0), 1.0)
+            here = y + along * up, x + along * right
+            distance, length = math.hypot(*here), math.sqrt(square)
+            if distance < nearest:
+                nearest, foot, passed = distance, here, total + along * length
+            total += length
         fraction = min(passed / total, 1.0) if total > 0 else 0.0
-        return Snap(edge, float(distance[best]), fraction, float(place[0]), float(place[1]))
+        place = foot[0] / north_scale + latitude_deg, foot[1] / max(east_scale, 1e-9) + longitude_deg
+        return Snap(edge, nearest, fraction, *place)
+
+    def _line(self, edge: int) -> tuple[list[float], list[float]]:
+        """(latitudes, longitudes) along one edge, as `RoadNetwork.edge_polyline` has them."""
+        if self._shapes is None:
+            latitude, longitude = self._network.edge_polyline(edge).T.tolist()
+            return latitude, longitude
+        first, latitude_e7, longitude_e7 = self._shapes
+        points = slice(int(first[edge]), int(first[edge + 1]))
+        return [v * 1e-7 for v in latitude_e7[points].tolist()], [v * 1e-7 for v in longitude_e7[points].tolist()]
 
     def _covers(self, latitude_deg: float, longitude_deg: float, margin_m: float) -> bool:
         margin = margin_m / np.maximum(self._scale, 1.0)
