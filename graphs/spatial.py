@@ -50,9 +50,10 @@ class EdgeIndex:
         self._network = network
         shapes = network.shapes
         # Of a stored network they are memory-mapped, and every slice of such an array costs ten of a plain one.
-        self._shapes = shapes and tuple(
-            values.view(np.ndarray) for values in (shapes.first_point, shapes.latitude_e7, shapes.longitude_e7)
-        )
+        self._shapes: tuple[Any, ...] = ()
+        if shapes is not None:
+            columns = shapes.first_point, shapes.latitude_e7, shapes.longitude_e7
+            self._shapes = tuple(values.view(np.ndarray) for values in columns)
         self._edges = np.flatnonzero(network.turns.is_main).astype(np.int32)
         if len(self._edges) == 0:
             raise EmptyNetworkError(path="network", problem="has no edge to snap to", remedy="Check how it was read")
@@ -166,7 +167,7 @@ class EdgeIndex:
 
     def _line(self, edge: int) -> tuple[list[float], list[float]]:
         """(latitudes, longitudes) along one edge, as `RoadNetwork.edge_polyline` has them."""
-        if self._shapes is None:
+        if not self._shapes:
             latitude, longitude = self._network.edge_polyline(edge).T.tolist()
             return latitude, longitude
         first, latitude_e7, longitude_e7 = self._shapes
