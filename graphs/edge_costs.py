@@ -113,6 +113,7 @@ def quantise(
     if quantum is None:
         # Where no path adds anything up (only self-loops, or no turn at all) any quantum will do.
         quantum = max(longest / _DEFAULT_SUM, smallest) or float(cost.max(initial=1.0)) / _DEFAULT_SUM
+        _require_resolution(turns, cost, quantum, edge_id)
     if not (quantum > 0 and np.isfinite(quantum)):
         raise ValueError(f"the quantum must be a positive number, not {quantum!r}")
     # The fit is judged in floats, so a hair of relative error may not decide it.

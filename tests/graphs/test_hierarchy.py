@@ -112,9 +112,13 @@ def test_too_fine_a_quantum_is_refused_and_the_one_suggested_works():
         assert path.cost * fits.quantum == pytest.approx(50, rel=1e-6)
 
 
-def test_one_turn_dearer_than_all_others_together():
+def test_one_turn_dearer_than_all_others_together_is_refused_by_name_or_rounded_when_asked():
     turns, cost = chain([1e-6, 1e6, 1e-6])
-    costs = quantise(turns, cost)
+    with pytest.raises(
+        errors.CostRangeError, match="from edge 71 to edge 72 costs 1e\\+06 where the typical turn costs 1e-06"
+    ):
+        quantise(turns, cost, edge_id=np.arange(70, 74))
+    costs = quantise(turns, cost, quantum=1e-3)
     assert costs.value.min() == 1
     assert build_hierarchy(turns).customise(costs).path([(0, 0)], [(3, 0)]).cost == costs.value.sum()
 

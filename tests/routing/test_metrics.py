@@ -266,6 +266,8 @@ def test_factors_that_make_no_sense_are_refused():
     for factor in (0.0, -1.0, np.inf, np.nan, "5"):
         with pytest.raises(errors.ConfigurationError, match="positive finite"):
             router.route("node:10", "node:13", avoid={"toll": factor})
+    with pytest.raises(errors.CostRangeError):
+        router.route("node:10", "node:13", avoid={"toll": 1e12})
     with pytest.raises(errors.UnknownIdError):
         router.routes([("node:10", "node:13")], avoid={"ferry": 2.0})
 
