@@ -17,3 +17,9 @@ def peak_gb() -> float:
 def forget_peak() -> None:
     """Let the kernel count the largest resident memory of this process anew."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process now."""
+    (line,) = (one for one in Path("/proc/self/status").read_text("ascii").splitlines() if one.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024

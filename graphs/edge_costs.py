@@ -15,6 +15,9 @@ from .turns import TurnGraph
 LARGEST_SUM = 2**31 - 2
 """Largest path sum a hierarchy can tell from "unreachable"."""
 
+CLOSED = LARGEST_SUM + 1
+"""The cost of a turn that may not be taken: no sum with it can be told from "unreachable"."""
+
 _DEFAULT_SUM = 2**30
 """The longest shortest path, in default quanta: half the range stays free for rounding and initial costs."""
 
@@ -48,6 +51,21 @@ class EdgeCosts:
     def to_quanta(self, cost: float) -> int:
         """A cost >= 0 in whole quanta, rounded."""
         return round(cost / self.quantum)
+
+    def as_floats(self) -> Floats:
+        """float64[T] of whole numbers, ``inf`` for closed turns."""
+        return np.where(self.value == CLOSED, np.inf, self.value.astype(np.float64))
+
+    def without(self, turns: Ints) -> EdgeCosts:
+        """The same costs with some turns closed.
+
+        `longest_path` is then no bound any more: the ways round may be longer. A cost that is found is still right, but
+        "unreachable" may also be a sum that does not fit, or a way over a turn so dear that it stood at the largest
+        value and not at its own; who asks has to look.
+        """
+        value = np.where(self.value >= LARGEST_SUM, CLOSED, self.value).astype(np.int32)
+        value[turns] = CLOSED
+        return EdgeCosts(value, self.quantum, self.longest_path)
 
 
 def quantise(
@@ -95,6 +113,7 @@ def quantise(
     if quantum is None:
         # Where no path adds anything up (only self-loops, or no turn at all) any quantum will do.
         quantum = max(longest / _DEFAULT_SUM, smallest) or float(cost.max(initial=1.0)) / _DEFAULT_SUM
+        _require_resolution(turns, cost, quantum, edge_id)
     if not (quantum > 0 and np.isfinite(quantum)):
         raise ValueError(f"the quantum must be a positive number, not {quantum!r}")
     # The fit is judged in floats, so a hair of relative error may not decide it.

@@ -48,6 +48,12 @@ class EdgeIndex:
 
     def __init__(self, network: RoadNetwork) -> None:
         self._network = network
+        shapes = network.shapes
+        # Of a stored network they are memory-mapped, and every slice of such an array costs ten of a plain one.
+        self._shapes: tuple[Any, ...] = ()
+        if shapes is not None:
+            columns = shapes.first_point, shapes.latitude_e7, shapes.longitude_e7
+            self._shapes = tuple(values.view(np.ndarray) for values in columns)
         self._edges = np.flatnonzero(network.turns.is_main).astype(np.int32)
         if len(self._edges) == 0:
             raise EmptyNetworkError(path="network", problem="has no edge to snap to", remedy="Check how it was read")
@@ -65,6 +71,7 @@ class EdgeIndex:
         limit_m: float = DEFAULT_SNAP_LIMIT_M,
         *,
         index: int | None = None,
+        role: str = "",
     ) -> tuple[Snap, ...]:
         """The nearest edge and every other edge within 1 m of being as near, nearest first.
 
@@ -72,6 +79,8 @@ class EdgeIndex:
         ----------
         index
             Row of a batch, to be named in errors.
+        role
+            What the point is of a trip, to be named in errors.
 
         Raises
         ------
@@ -92,34 +101,78 @@ class EdgeIndex:
             rows = self._tree.query(here, predicate="dwithin", distance=reach)
         snaps = sorted((self._measure(int(e), latitude_deg, longitude_deg) for e in self._edges[rows]), key=_order)
         if not snaps[0].distance_m <= limit_m:
-            raise OffMapError(
-                point=f"({latitude_deg:.6f}, {longitude_deg:.6f})",
-                distance_m=snaps[0].distance_m,
-                limit_m=limit_m,
-                hint=self._hint(latitude_deg, longitude_deg, limit_m),
-                index=index,
-            )
+            raise self._off_map(snaps[0], latitude_deg, longitude_deg, limit_m, index, role)
         return tuple(snap for snap in snaps if snap.distance_m <= snaps[0].distance_m + _SAME_ROAD_M)
+
+    def nearest_edges(
+        self, latitude_deg: float, longitude_deg: float, number: int, limit_m: float = DEFAULT_SNAP_LIMIT_M
+    ) -> tuple[Snap, ...]:
+        """The ``number`` nearest edges within ``limit_m``, nearest first; fewer where there are no more.
+
+        Raises
+        ------
+        InvalidValueError, OffMapError
+            As for `nearest`.
+        """
+        snaps = self.nearest(latitude_deg, longitude_deg, limit_m)
+        here = shapely.Point(longitude_deg * self._scale[1], latitude_deg * self._scale[0])
+        stretch = self._distortion(latitude_deg)
+        reach = 2.0 * (snaps[0].distance_m + _SAME_ROAD_M)
+        # Every edge within `reach` is among the candidates of a circle a little larger: once that holds enough, done.
+        while len(snaps) < number:
+            reach = min(2.0 * reach, limit_m)
+            rows = self._tree.query(here, predicate="dwithin", distance=reach * stretch * (1 + 1e-6))
+            found = sorted((self._measure(int(e), latitude_deg, longitude_deg) for e in self._edges[rows]), key=_order)
+            snaps = tuple(snap for snap in found if snap.distance_m <= reach)
+            if reach >= limit_m:
+                break
+        return snaps[:number]
+
+    def _off_map(
+        self, nearest: Snap, latitude_deg: float, longitude_deg: float, limit_m: float, index: int | None, role: str
+    ) -> OffMapError:
+        return OffMapError(
+            point=f"{role + ' ' if role else ''}({latitude_deg:.6f}, {longitude_deg:.6f})",
+            distance_m=nearest.distance_m,
+            limit_m=limit_m,
+            hint=self._hint(latitude_deg, longitude_deg, limit_m),
+            index=index,
+        )
 
     def _distortion(self, latitude_deg: float) -> float:
         local = max(_metres(latitude_deg)[1], 1.0)
         return float(max(local / self._scale[1], self._scale[1] / local))
 
     def _measure(self, edge: int, latitude_deg: float, longitude_deg: float) -> Snap:
-        scale = _metres(latitude_deg)
-        line = (self._network.edge_polyline(edge) - [latitude_deg, longitude_deg]) * scale
-        begin, step = line[:-1], np.diff(line, axis=0)
-        square = np.maximum((step**2).sum(axis=1), 1e-12)
-        along = np.clip(-(begin * step).sum(axis=1) / square, 0.0, 1.0)
-        foot = begin + along[:, None] * step
-        distance = np.hypot(foot[:, 0], foot[:, 1])
-        best = int(np.argmin(distance))
-        lengths = np.hypot(step[:, 0], step[:, 1])
-        total = float(lengths.sum())
-        passed = float(lengths[:best].sum() + along[best] * lengths[best])
-        place = foot[best] / np.maximum(scale, 1e-9) + [latitude_deg, longitude_deg]
+        """The nearest point on one edge. In plain numbers: lines are short, and arrays cost more than they save."""
+        latitudes, longitudes = self._line(edge)
+        north_scale = METRES_PER_DEGREE
+        east_scale = METRES_PER_DEGREE * math.cos(math.radians(latitude_deg))
+        north = [(value - latitude_deg) * north_scale for value in latitudes]
+        east = [(value - longitude_deg) * east_scale for value in longitudes]
+        nearest, total, passed, foot = math.inf, 0.0, 0.0, (north[0], east[0])
+        for k in range(len(north) - 1):
+            y, x = north[k], east[k]
+            up, right = north[k + 1] - y, east[k + 1] - x
+            square = up * up + right * right
+            along = min(max(-(y * up + x * right) / max(square, 1e-12), 0.0), 1.0)
+            here = y + along * up, x + along * right
+            distance, length = math.hypot(*here), math.sqrt(square)
+            if distance < nearest:
+                nearest, foot, passed = distance, here, total + along * length
+            total += length
         fraction = min(passed / total, 1.0) if total > 0 else 0.0
-        return Snap(edge, float(distance[best]), fraction, float(place[0]), float(place[1]))
+        place = foot[0] / north_scale + latitude_deg, foot[1] / max(east_scale, 1e-9) + longitude_deg
+        return Snap(edge, nearest, fraction, *place)
+
+    def _line(self, edge: int) -> tuple[list[float], list[float]]:
+        """(latitudes, longitudes) along one edge, as `RoadNetwork.edge_polyline` has them."""
+        if not self._shapes:
+            latitude, longitude = self._network.edge_polyline(edge).T.tolist()
+            return latitude, longitude
+        first, latitude_e7, longitude_e7 = self._shapes
+        points = slice(int(first[edge]), int(first[edge + 1]))
+        return [v * 1e-7 for v in latitude_e7[points].tolist()], [v * 1e-7 for v in longitude_e7[points].tolist()]
 
     def _covers(self, latitude_deg: float, longitude_deg: float, margin_m: float) -> bool:
         margin = margin_m / np.maximum(self._scale, 1.0)

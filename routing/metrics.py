@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -12,10 +13,13 @@ from ..core.config import PlannerConfig
 from ..core.errors import ConfigurationError, InfeasibleRewardError, UnderflowError
 from ..core.types import Floats
 from ..graphs.edge_costs import quantise
-from ..graphs.hierarchy import Hierarchy, Metric, Start, StatePath
+from ..graphs.hierarchy import Hierarchy, Metric, Scratch, Start, StatePath
 from ..graphs.road_graph import RoadNetwork
+from ..graphs.shortest_paths import check_costs
 from ..irl.destinations import Ending, destination_key, make_destinations
 from ..irl.factorization import Factorization
+from .part_way import WHOLE, Ends, Place, along_costs
+from .points import Terminal
 from .route import Route
 
 Horizon: TypeAlias = int | Literal["infinity"]
@@ -64,6 +68,11 @@ class PlainCosts:
 class NamedCosts:
     """One set of costs, customised; replaced as a whole."""
 
+    is_bounded: bool = True
+    """What the hierarchy does not find does not exist; otherwise it may be too long for its integers."""
+    closed: frozenset[int] = frozenset()
+    """Positions of edges that may not be used."""
+
     def __init__(
         self,
         name: str,
@@ -75,48 +84,123 @@ class NamedCosts:
         horizon: Horizon,
     ) -> None:
         self.name, self.ending, self.horizon = name, ending, horizon
+        self.version = 0
+        """Set by the router before anybody may ask; 0 before."""
+        self.network, self.hierarchy = network, hierarchy
         self.turn_cost = np.asarray(turn_cost, np.float64)
-        self._entry_cost = _checked_entry(network, entry_cost)
-        spread = float(np.ptp(self._entry_cost))
-        self._costs = quantise(network.turns, self.turn_cost, initial_cost=spread, edge_id=network.graph.edge_id)
+        self.entry_cost = _checked_entry(network, entry_cost)
+        check_costs(network.turns, self.turn_cost, network.graph.edge_id)
+        self.along_cost = along_costs(network.turns, self.turn_cost, self.entry_cost)
+        initial = max(float(np.ptp(self.entry_cost)), 2.0 * float(self.along_cost.max()))
+        self._costs = quantise(network.turns, self.turn_cost, initial_cost=initial, edge_id=network.graph.edge_id)
         self.metric: Metric = hierarchy.customise(self._costs)
-        self._network = network
+        self.scratch: Scratch = hierarchy.scratch(self.metric)
         self._lock = threading.Lock()
         self._factors: Factorization | None = None
 
-    def sources(self, edges: tuple[int, ...]) -> list[Start]:
-        """First edges with what starting there costs above the cheapest of them, in quanta."""
-        if len(edges) == 1:
-            return [(edges[0], 0)]
-        entry = [float(self._entry_cost[edge]) for edge in edges]
-        least = min(entry)
-        return [(edge, self._costs.to_quanta(cost - least)) for edge, cost in zip(edges, entry, strict=True)]
+    def starts(self, terminal: Terminal) -> list[Place]:
+        """Where a trip from there may start."""
+        if terminal.snaps:
+            along = self.along_cost
+            shares = [(snap, (1.0 - snap.fraction) * float(along[snap.edge])) for snap in terminal.snaps]
+            return [Place(snap.edge, snap.fraction, share, share) for snap, share in shares]
+        if terminal.node >= 0:
+            return [Place(edge, 0.0, 0.0, float(self.entry_cost[edge])) for edge in terminal.edges]
+        return [Place(edge, 0.0, 0.0) for edge in terminal.edges]
 
-    def path_around(self, start: tuple[int, ...], end: tuple[int, ...], behind: frozenset[int]) -> StatePath:
-        """The cheapest path that leaves every edge of ``behind`` before it ends there: it would go backwards.
+    def ends(self, terminal: Terminal) -> list[Place]:
+        """Where a trip to there may end, and the next leg of a trip by way of it starts."""
+        if terminal.snaps:
+            along = self.along_cost
+            return [
+                Place(snap.edge, snap.fraction, (1.0 - snap.fraction) * float(along[snap.edge]))
+                for snap in terminal.snaps
+            ]
+        return [Place(edge, 1.0, 0.0) for edge in terminal.edges]
 
-        Such a first edge is replaced by the edges that follow it, at the cost of the turn onto them, and put back in
-        front of the path found.
+    def ends_of(self, path: StatePath, start: Terminal, end: Terminal) -> Ends:
+        """Where a path between two points begins and ends on its first and last edge."""
+        if path.first < 0:
+            return WHOLE
+        a = next(place for place in self.starts(start) if place.edge == path.first)
+        b = next(place for place in self.ends(end) if place.edge == path.states[-1])
+        return Ends(a.fraction, b.fraction, a.share_cost, b.share_cost)
+
+    def cheapest(self, starts: Sequence[Place], ends: Sequence[Place]) -> StatePath:
+        """The cheapest path from any start to any end that does not go backwards along an edge.
+
+        A start that lies behind an end on the same edge has to leave the edge and come back: it is replaced by the
+        edges that follow, at the cost of the turns onto them, and put back in front of the path found.
         """
-        turns, quanta = self._network.turns, self._costs.value
-        sources: list[Start] = []
-        onto: dict[int, int] = {}
-        for edge, initial in self.sources(start):
-            if edge not in behind:
-                sources.append((edge, initial))
-                continue
-            for turn in range(int(turns.first_out[edge]), int(turns.first_out[edge + 1])):
-                if quanta[turn] > self._costs.longest_path:  # dearer than any cheapest path: never the way to go
-                    continue
-                onto[int(turns.to_edge[turn])] = turn
-                sources.append((int(turns.to_edge[turn]), initial + int(quanta[turn])))
-        if not sources:
-            return StatePath(-1, -1, (), turns)
-        path = self.metric.path(sources, [(edge, 0) for edge in end])
-        if not path.is_reachable or path.first not in onto or path.first in set(start) - behind:
+        if not (starts and ends):
+            return self._nowhere
+        largest = max(end.share_cost for end in ends)
+        targets = [(end.edge, self._costs.to_quanta(largest - end.share_cost)) for end in ends]
+        behind = {a.edge for a in starts for b in ends if a.edge == b.edge and a.fraction > b.fraction}
+        if len(starts) == 1 and not behind:
+            return self._search([(starts[0].edge, 0)], targets)
+        least = min(start.initial for start in starts)
+        sources: dict[int, tuple[int, int]] = {}
+        """Of each edge: the cheapest way to start on it, in quanta, and the turn that leads there, or -1."""
+        for start in starts:
+            initial = self._costs.to_quanta(start.initial - least)
+            options = self._followers(start.edge) if start.edge in behind else [(start.edge, 0, -1)]
+            for edge, more, turn in options:
+                if edge not in sources or initial + more < sources[edge][0]:
+                    sources[edge] = initial + more, turn
+        path = self._in_range([(edge, initial) for edge, (initial, _) in sources.items()], targets)
+        turn = sources[path.first][1] if path.is_reachable else -1
+        if turn < 0:
             return path
-        turn = onto[path.first]
+        turns = self.network.turns
         return StatePath(path.cost, int(turns.from_edge[turn]), [turn, *path.taken], turns)
+
+    def _followers(self, edge: int) -> list[tuple[int, int, int]]:
+        """(edge that follows, cost of the turn in quanta, turn)."""
+        turns, costs = self.network.turns, self._costs
+        ways_on = range(int(turns.first_out[edge]), int(turns.first_out[edge + 1]))
+        # Not the hierarchy's own integers: a turn dearer than any cheapest path does not stand there at its own cost.
+        options = [(turn, costs.to_quanta(float(self.turn_cost[turn]))) for turn in ways_on if self._is_open(turn)]
+        return [
+            (int(turns.to_edge[turn]), max(quanta, 1), turn)
+            for turn, quanta in options
+            if quanta <= costs.longest_path or not self.is_bounded
+        ]
+
+    def _in_range(self, sources: list[Start], targets: list[Start]) -> StatePath:
+        """`_search` for initial costs of any size: those too far apart for one sum are asked for one by one."""
+        room = self._costs.largest_initial - max(cost for _, cost in targets)
+        near = [source for source in sources if source[1] <= room]
+        best = self._search(near, targets) if near else self._nowhere
+        for edge, initial in sources:
+            if initial > room:
+                path = self._search([(edge, 0)], targets)
+                if path.is_reachable and (not best.is_reachable or path.cost + initial < best.cost):
+                    best = StatePath(path.cost + initial, path.first, path.taken, path.graph)
+        return best
+
+    def _search(self, sources: Sequence[Start], targets: Sequence[Start]) -> StatePath:
+        return self.metric.path(sources, targets)
+
+    def _is_open(self, turn: int) -> bool:
+        return True
+
+    @property
+    def _nowhere(self) -> StatePath:
+        return StatePath(-1, -1, (), self.network.turns)
+
+    def open_network(self) -> RoadNetwork:
+        """The network with the turns that may be taken."""
+        return self.network
+
+    def own_metric(self) -> Metric:
+        """What answers many queries at once under these costs."""
+        return self.metric
+
+    @property
+    def policy_cost(self) -> Floats:
+        """float64[T]: the costs that probabilities are worked out under."""
+        return self.turn_cost
 
     def log_probability(self, route: Route) -> float:
         """See `Route.log_probability`."""
@@ -126,31 +210,34 @@ class NamedCosts:
                 problem=f"the costs were learned at horizon {self.horizon}, and a single route's probability is "
                 "answered for horizon infinity only; `trodden evaluate` gives the likelihood at the model's own",
             )
-        if len(route.turns) == 0 and (self.ending == "arrival" or len(route.edges) == 0):
+        if len(route.edges) < 2 and (self.ending == "arrival" or len(route.edges) == 0):
             return 0.0
-        key = destination_key(self._network.graph, route.edges[-1:], self.ending)
-        destinations = make_destinations(self._network.graph, key, self.ending)
+        if self.ending == "arrival" and (route.edges[:-1] == route.edges[-1]).any():
+            return -np.inf
+        key = destination_key(self.network.graph, route.edges[-1:], self.ending)
+        destinations = make_destinations(self.network.graph, key, self.ending)
         origins = route.edges[:1], np.zeros(1, np.int64)
         try:
-            values = self._factorization().values(destinations, origins=origins)
+            values = self.factorization().values(destinations, origins=origins)
         except (InfeasibleRewardError, UnderflowError):
             # The planner knows what else to try; it imports JAX, which nobody pays for who does not come here.
             from ..irl.planner import Planner
 
             planner = Planner(
-                self._network.turns,
+                self.network.turns,
                 PlannerConfig(ending=self.ending, solver="sweeps"),
-                edge_id=self._network.graph.edge_id,
+                edge_id=self.network.graph.edge_id,
             )
-            values = planner.values(-self.turn_cost, destinations)
-        return min(-route.cost - float(values[route.edges[0], 0]), 0.0)
+            values = planner.values(-self.policy_cost, destinations)
+        return min(-float(self.policy_cost[route.turns].sum()) - float(values[route.edges[0], 0]), 0.0)
 
-    def _factorization(self) -> Factorization:
+    def factorization(self) -> Factorization:
+        """The factorised system of these costs, made once; `InfeasibleRewardError` where it has no values."""
         with self._lock:
             if self._factors is None:
-                graph = self._network.graph
+                graph = self.network.graph
                 self._factors = Factorization(
-                    self._network.turns, -self.turn_cost, edge_id=graph.edge_id, ending=self.ending
+                    self.network.turns, -self.policy_cost, edge_id=graph.edge_id, ending=self.ending
                 )
             return self._factors
 

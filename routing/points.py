@@ -52,7 +52,7 @@ Point: TypeAlias = EdgeId | NodeId | Coordinate
 PointLike: TypeAlias = Point | str | tuple[float, float]
 """A point, or how users write one: ``"edge:ID"``, ``"node:ID"``, ``"osm:NODE"``, ``"lat,lon"``, ``(lat, lon)``."""
 
-Role = Literal["origin", "destination"]
+Role = Literal["origin", "destination", "via"]
 
 _BY_ID = re.compile(r"\s*(edge|node|osm)\s*:\s*([+-]?\d{1,19})\s*")
 
@@ -91,6 +91,24 @@ def _coordinate(parts: Any, point: object, index: int | None) -> Coordinate:
     return Coordinate(latitude, longitude)
 
 
+def place_of(point: PointLike, network: RoadNetwork) -> tuple[float, float]:
+    """(latitude, longitude) of a coordinate or a node.
+
+    Raises
+    ------
+    PointFormatError, UnknownIdError, MissingDataError
+        It is not understood, an edge, no junction of the network, or the network has no coordinates.
+    """
+    parsed = parse_point(point)
+    if isinstance(parsed, Coordinate):
+        return parsed.latitude_deg, parsed.longitude_deg
+    if isinstance(parsed, EdgeId):
+        raise PointFormatError(point=str(parsed), problem="is an edge, where a place is needed")
+    node = network.graph.node_position(parsed.value)
+    latitude, longitude = network.graph.require_coordinates("the place of a node")
+    return float(latitude[node]), float(longitude[node])
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Terminal:
     """A point found on the network: the edges a trip may start or end on."""
@@ -106,6 +124,13 @@ class Terminal:
     def __str__(self) -> str:
         return str(self.point)
 
+    def without(self, edges: frozenset[int]) -> Terminal:
+        """The same point where some edges cannot be used."""
+        if edges.isdisjoint(self.edges):
+            return self
+        left = tuple(edge for edge in self.edges if edge not in edges)
+        return Terminal(self.point, left, tuple(snap for snap in self.snaps if snap.edge in left), self.node)
+
     def snap(self, edge: int) -> Snap | None:
         """Where the coordinate lies on one of the edges; None for points that are not coordinates."""
         return next((snap for snap in self.snaps if snap.edge == edge), None)
@@ -117,10 +142,10 @@ class Locator:
     def __init__(self, network: RoadNetwork, edge_index: Callable[[], EdgeIndex], snap_limit_m: float) -> None:
         self._network = network
         self._edge_index = edge_index
-        self._snap_limit_m = snap_limit_m
+        self.snap_limit_m = snap_limit_m
 
     def locate(self, point: PointLike, role: Role, *, index: int | None = None) -> Terminal:
-        """The edges a trip may start (``role="origin"``) or end on.
+        """The edges a trip may start (``role="origin"``) or end on, or pass by way of.
 
         Raises
         ------
@@ -133,7 +158,8 @@ class Locator:
             return Terminal(parsed, (self._edge(parsed.value),))
         if isinstance(parsed, NodeId):
             return self._at_node(parsed, role)
-        snaps = self._edge_index().nearest(parsed.latitude_deg, parsed.longitude_deg, self._snap_limit_m, index=index)
+        place = parsed.latitude_deg, parsed.longitude_deg
+        snaps = self._edge_index().nearest(*place, self.snap_limit_m, index=index, role=role)
         return Terminal(parsed, tuple(snap.edge for snap in snaps), snaps)
 
     def _edge(self, edge_id: int) -> int:

@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from ..core.errors import MissingDataError
-from ..core.types import Floats, Ids, Ints
+from ..core.types import Floats, Floats32, Ids, Ints
 from ..graphs.hierarchy import StatePath
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.spatial import Snap
+from .part_way import WHOLE, Ends, cut_line
 from .points import Terminal
 
 
@@ -20,8 +21,9 @@ from .points import Terminal
 class Route:
     """The cheapest route between two points under one metric.
 
-    Edges are whole: a route from a coordinate starts with the edge nearest to it and counts its full length. A route
-    from a junction to itself has no edges.
+    `edges`, `nodes`, `edge_ids` and OSM ids are those of whole edges. Cost, length, travel time and line of a trip from
+    or to a coordinate count the travelled share of the first and last edge (`trodden.routing.part_way`); trips by edge
+    and node are whole. A route from a junction to itself has no edges.
     """
 
     network: RoadNetwork
@@ -34,6 +36,21 @@ class Route:
     """float64[T], those costs."""
     log_probability_of: Callable[[Route], float]
     """Computes `log_probability`; given by the router."""
+    version: int = 0
+    """Of the metric: every `Router.add_metric` makes a new one."""
+    ends: Ends = WHOLE
+    """Which share of the first and last edge is travelled."""
+    parts: tuple[Route, ...] = ()
+    """See `legs`; empty for a route without points on the way."""
+
+    @property
+    def legs(self) -> tuple[Route, ...]:
+        """The route from stop to stop: one more than there are points on the way, itself where there are none.
+
+        A leg begins on the edge on which the one before it ends, at the same place; a leg from a junction or from an
+        edge's id at that edge's end. So their costs, lengths and times add up to those of the route.
+        """
+        return self.parts or (self,)
 
     @property
     def edges(self) -> Ints:
@@ -47,8 +64,14 @@ class Route:
 
     @cached_property
     def cost(self) -> float:
-        """Sum of the turn costs along the route; 0 for one edge. What starting on its first edge costs is left out."""
-        return float(self.turn_cost[self.turns].sum())
+        """Sum of the turn costs along the route, the last one up to where the route ends.
+
+        Of the first edge a trip from a coordinate counts the travelled share, and one by edge or node nothing, so that
+        its cost is that of its turns; what starting on the first edge costs (``entry_cost``) is left out.
+        """
+        if self.parts:
+            return sum(part.cost for part in self.parts)
+        return max(float(self.turn_cost[self.turns].sum()) + self.ends.paid - self.ends.let_off, 0.0)
 
     @cached_property
     def edge_ids(self) -> list[int]:
@@ -84,33 +107,54 @@ class Route:
         return [int(way) for way in ways[is_new]]
 
     @cached_property
+    def shares(self) -> Floats:
+        """float64[P] in [0, 1]: how much of each edge is travelled."""
+        shares = np.ones(len(self.edges))
+        if len(shares):
+            shares[0] -= self.ends.start_fraction
+            shares[-1] -= 1.0 - self.ends.end_fraction
+        return shares
+
+    @cached_property
     def length_m(self) -> float:
-        """Metres, all edges whole; `MissingDataError` where the network has no lengths."""
-        lengths = self.network.attributes.require("length_m", "a route's length")
-        return float(lengths[self.edges].sum(dtype=np.float64))
+        """Metres travelled; `MissingDataError` where the network has no lengths."""
+        return self._travelled(self.network.attributes.require("length_m", "a route's length"))
 
     @cached_property
     def travel_time_s(self) -> float | None:
-        """Free-flow seconds, all edges whole; None where the network does not know."""
+        """Free-flow seconds; None where the network does not know."""
         times = self.network.attributes.travel_time_s
-        return None if times is None else float(times[self.edges].sum(dtype=np.float64))
+        return None if times is None else self._travelled(times)
+
+    def _travelled(self, of_edge: Floats32) -> float:
+        return float(of_edge[self.edges].astype(np.float64) @ self.shares)
 
     @cached_property
     def geometry(self) -> Floats:
-        """float64[P, 2] of (latitude, longitude) in degrees; `MissingDataError` where there are no coordinates."""
+        """float64[P, 2] of (latitude, longitude) in degrees, from where the trip starts to where it ends.
+
+        `MissingDataError` where there are no coordinates.
+        """
         if len(self.edges) == 0:
             latitude, longitude = self.network.graph.require_coordinates("a route's line")
             node = self.origin.node
             return np.array([[latitude[node], longitude[node]]])
         parts = [self.network.edge_polyline(int(edge)) for edge in self.edges]
+        ends = self.ends
+        if len(parts) == 1:
+            return cut_line(parts[0], ends.start_fraction, ends.end_fraction)
+        parts[0] = cut_line(parts[0], ends.start_fraction, 1.0)
+        parts[-1] = cut_line(parts[-1], 0.0, ends.end_fraction)
         return np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
 
     @cached_property
     def log_probability(self) -> float:
         """Log-probability of this route among all routes from its first edge to its destination, <= 0.
 
-        The destination is the last edge, or its end node where routes end by choosing to stop. It is that of horizon
-        infinity (MaxEnt) under these costs, whatever horizon they were learned at.
+        Edges count whole, wherever on them the trip starts and ends. The destination is the last edge, or its end node
+        where routes end by choosing to stop. It is that of horizon infinity (MaxEnt) under these costs, whatever
+        horizon they were learned at. A route that comes by its last edge before its end has none where routes end at
+        the first visit: ``-inf``.
 
         Raises
         ------

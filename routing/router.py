@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-from ..core.errors import TroddenError, UnknownIdError
+from ..core.errors import TroddenError, UnreachableError, WrongNetworkError
 from ..core.types import Floats
 from ..graphs.hierarchy import Engine, StatePath, build_hierarchy
 from ..graphs.road_graph import RoadNetwork
-from ..graphs.spatial import DEFAULT_SNAP_LIMIT_M, EdgeIndex
+from ..graphs.spatial import DEFAULT_SNAP_LIMIT_M, EdgeIndex, Snap
 from ..irl.destinations import Ending
+from . import batches
+from .matrix import Matrix, check_annotations, cost_matrix
+from .metric_set import MetricSet
 from .metrics import Horizon, NamedCosts, PlainCosts, RoutingModel
-from .points import Locator, PointLike, Terminal
+from .part_way import Ends
+from .points import Locator, PointLike, Role, Terminal, place_of
 from .route import Route
+from .trips import DeadEnd, Leg, find_trip
 from .unreachable import explain_unreachable
+from .wishes import RequestCosts, closed_edges
+
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Router:
     """Answers route queries under one or more sets of costs on one network.
 
-    Building costs seconds on a city (the hierarchy is made once), every further metric about 0.1 s, a query about
+    Building costs seconds on a city (the hierarchy is made once), every further metric about 0.2 s, a query about
     0.1 ms. Queries may come from any number of threads, also while `add_metric` replaces a metric: each is answered
-    under one set of costs.
+    under one set of costs, whose name and version it carries.
 
     Parameters
     ----------
@@ -59,11 +68,12 @@ class Router:
     ) -> None:
         self.network = model.network
         self._hierarchy = build_hierarchy(model.network.turns, model.network.graph.edge_midpoints(), engine=engine)
+        self._hierarchy.reserve()
         self._locator = Locator(model.network, self._edge_index, snap_limit_m)
         self._lock = threading.Lock()
         self._index: EdgeIndex | None = None
-        self._default = metric
-        self._metrics: dict[str, NamedCosts] = {}
+        self._metrics = MetricSet(metric)
+        self._requests = RequestCosts()
         self._put(metric, model.turn_cost, model.entry_cost, model.ending, model.horizon)
 
     @classmethod
@@ -90,90 +100,277 @@ class Router:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the costs it can route by."""
-        return tuple(self._metrics)
+        return self._metrics.names
 
-    def add_metric(self, name: str, turn_cost: Floats, entry_cost: Floats, *, ending: Ending | None = None) -> None:
+    def version(self, name: str | None = None) -> int:
+        """The version of a metric, of the default one where left out; `UnknownIdError` where there is none."""
+        return self._metrics.get(name).version
+
+    def add_metric(self, name: str, turn_cost: Floats, entry_cost: Floats, *, ending: Ending | None = None) -> int:
         """Add costs, or replace those of that name; queries under way finish under the old ones.
+
+        Returns
+        -------
+        int
+            The version that answers under these costs carry.
 
         Raises
         ------
         NonPositiveCostError
             A cost is NaN, infinite, zero or negative.
+        CostRangeError
+            Costs of so different sizes that integers cannot hold them.
 
         Notes
         -----
-        About 0.1 s on Porto: the hierarchy stays, only its numbers are new.
+        About 0.2 s on Porto: the hierarchy stays, only its numbers are new. Queries of other threads go on meanwhile.
         """
-        self._put(name, turn_cost, entry_cost, ending or self._metrics[self._default].ending, "infinity")
+        return self._put(name, turn_cost, entry_cost, ending or self._metrics.get(None).ending, "infinity")
+
+    def add_model(self, name: str, model: RoutingModel) -> int:
+        """Add the costs of another model of the same network, or replace those of that name; the new version.
+
+        Raises
+        ------
+        WrongNetworkError
+            The model was learned on another network.
+        NonPositiveCostError, CostRangeError
+            As for `add_metric`.
+        """
+        if model.network.checksum != self.network.checksum:
+            raise WrongNetworkError(
+                what=f"the model for metric {name!r}", expected=model.network.checksum, found=self.network.checksum
+            )
+        return self._put(name, model.turn_cost, model.entry_cost, model.ending, model.horizon)
+
+    def remove_metric(self, name: str) -> None:
+        """Route by these costs no more; queries under way finish.
+
+        Raises
+        ------
+        UnknownIdError
+            There are none of that name.
+        ConfigurationError
+            They are those that the router was made with.
+        """
+        self._metrics.remove(name)
+        self._requests.forget(name)
 
     def route(
-        self, origin: PointLike, destination: PointLike, *, metric: str | None = None, index: int | None = None
+        self,
+        origin: PointLike,
+        destination: PointLike,
+        *,
+        via: Iterable[PointLike] = (),
+        metric: str | None = None,
+        avoid: Mapping[str, float] | None = None,
+        closed: Iterable[int] = (),
+        index: int | None = None,
     ) -> Route:
         """The cheapest route between two points.
 
         A trip from a node may start on any edge out of it, one from a coordinate on the nearest edge or on the
-        opposite direction of the same road; what starting there costs (``entry_cost``) is weighed when first edges
-        are compared, and is no part of the route's cost. Edges are whole.
+        opposite direction of the same road, part-way along it; what starting on an edge of a node costs
+        (``entry_cost``) is weighed when first edges are compared, and is no part of the route's cost.
 
         Parameters
         ----------
         origin, destination
             ``(lat, lon)``, ``"lat,lon"``, ``"edge:ID"``, ``"node:ID"``, ``"osm:NODE"``, or an `EdgeId`, `NodeId` or
             `Coordinate`.
+        via
+            Points to pass in this order. The trip goes on in the direction in which it came, and turns round only
+            where a turn is permitted. All legs are weighed together; `Route.legs` are the pieces.
         metric
             Name of the costs; those the router was made with where left out.
+        avoid
+            Factors > 0 on the costs of some roads, for this request: ``{"toll": 5.0, "motorway": 2.0}``; see
+            `trodden.routing.wishes.cost_factors` for the names. `Route.cost` is then the multiplied one. New factors
+            cost what a metric does; the same ones again nothing.
+        closed
+            Source ids of edges that may not be used, for this request.
         index
             Row of a batch, to be named in errors.
 
         Raises
         ------
         PointFormatError, UnknownIdError, OffMapError, InvalidValueError, MissingDataError
-            A point is not understood or not on this network.
+            A point is not understood or not on this network; there is no such metric, attribute or closed edge.
+        ConfigurationError
+            A factor that is not a positive number.
         UnreachableError
             No route: names the cause and the nearest point that works.
         """
-        costs = self._costs(metric)
-        start = self._locator.locate(origin, "origin", index=index)
-        end = self._locator.locate(destination, "destination", index=index)
-        if start.node >= 0 and start.node == end.node:
-            return self._route(StatePath(-1, -1, (), self.network.turns), start, end, costs)
-        if start.edges and end.edges:
-            sources, targets, behind = _without_going_back(start, end)
-            if behind:
-                path = costs.path_around(sources, targets, behind)
-            else:
-                path = costs.metric.path(costs.sources(sources), [(edge, 0) for edge in targets])
-            if path.is_reachable:
-                return self._route(path, start, end, costs)
-        raise explain_unreachable(self.network, start, end, index=index)
+        return self._find(origin, destination, via, self._costs(metric, avoid, closed), index)
 
     def routes(
-        self, pairs: Iterable[tuple[PointLike, PointLike]], *, metric: str | None = None
+        self,
+        pairs: Iterable[tuple[PointLike, PointLike]],
+        *,
+        threads: int | None = None,
+        metric: str | None = None,
+        avoid: Mapping[str, float] | None = None,
+        closed: Iterable[int] = (),
     ) -> list[Route | TroddenError]:
-        """Many routes; a row that fails holds its error, which names the row, and the others are answered."""
-        answers: list[Route | TroddenError] = []
-        for row, (origin, destination) in enumerate(pairs):
-            try:
-                answers.append(self.route(origin, destination, metric=metric, index=row))
-            except TroddenError as error:
-                if row not in (getattr(error, "index", None), getattr(error, "row", None)):
-                    error.add_note(f"in row {row} of a batch of routes")
-                answers.append(error)
-        return answers
+        """Many routes; a row that fails holds its error, which names the row, and the others are answered.
 
-    def _route(self, path: StatePath, start: Terminal, end: Terminal, costs: NamedCosts) -> Route:
-        return Route(self.network, path, start, end, costs.name, costs.turn_cost, costs.log_probability)
+        Parameters
+        ----------
+        pairs
+            (origin, destination) each, or an array float64[R, 2, 2] or float64[R, 4] of latitudes and longitudes.
+        threads
+            So many work; one where left out for a few rows, else one per processor, at most 8.
+        metric, avoid, closed
+            As for `route`, for all rows.
 
-    def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending, horizon: Horizon) -> None:
-        self._metrics[name] = NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending, horizon)
+        Raises
+        ------
+        UnknownIdError, ConfigurationError
+            There is no such metric, attribute or closed edge: no row could be answered.
+        """
+        costs = self._costs(metric, avoid, closed)
+        rows = batches.as_pairs(pairs)
+        if len(rows) > batches.ROWS_PER_THREAD:
+            costs.own_metric()
+        return batches.answer(rows, lambda row, a, b: self._find(a, b, (), costs, row), threads)
 
-    def _costs(self, name: str | None) -> NamedCosts:
-        wanted = self._default if name is None else name
-        try:
-            return self._metrics[wanted]
-        except KeyError:
-            known = ", ".join(self._metrics)
-            raise UnknownIdError(kind="metric", identifier=wanted, remedy=f"there are: {known}") from None
+    def matrix(
+        self,
+        origins: Sequence[PointLike],
+        destinations: Sequence[PointLike] | None = None,
+        *,
+        metric: str | None = None,
+        annotations: Sequence[str] = (),
+        avoid: Mapping[str, float] | None = None,
+        closed: Iterable[int] = (),
+        threads: int | None = None,
+    ) -> Matrix:
+        """Costs of the cheapest routes from every origin to every destination.
+
+        Parameters
+        ----------
+        origins, destinations
+            Points as for `route`; destinations are the origins where left out.
+        annotations
+            ``"travel_time_s"``, ``"length_m"``: these too, at the price of a query for each pair.
+        metric, avoid, closed, threads
+            As for `routes`.
+
+        Raises
+        ------
+        PointFormatError, UnknownIdError, OffMapError, InvalidValueError, MissingDataError
+            A point is not understood or not on this network; the message names its row.
+        ConfigurationError
+            A factor that is not a positive number, or an unknown annotation.
+
+        Notes
+        -----
+        One sweep over the hierarchy per origin or destination, whichever are fewer: 1,000 x 1,000 on Porto in seconds.
+        """
+        wanted, costs = check_annotations(annotations), self._costs(metric, avoid, closed)
+        starts = [self._locate(point, "origin", costs, row) for row, point in enumerate(origins)]
+        there = origins if destinations is None else destinations
+        ends = [self._locate(point, "destination", costs, row) for row, point in enumerate(there)]
+        cost = cost_matrix(costs, starts, ends, threads=threads or 0)
+        found = {}
+        if wanted:
+            found = batches.annotate(lambda a, b: self._trip((a, b), costs, None), starts, ends, cost, wanted, threads)
+        return Matrix(cost, costs.name, costs.version, found.get("travel_time_s"), found.get("length_m"))
+
+    def nearest(self, point: PointLike, number: int = 1) -> tuple[Snap, ...]:
+        """The nearest edges to a point, nearest first, at most ``number``; see `trodden.graphs.spatial.Snap`.
+
+        Parameters
+        ----------
+        point
+            A coordinate, or a node, whose place it is.
+        number
+            At least 1. Both directions of a road are two edges.
+
+        Raises
+        ------
+        PointFormatError, UnknownIdError, InvalidValueError, MissingDataError
+            A point that is not understood, not on this network, or has no place.
+        OffMapError
+            No edge of the main network within the snapping limit.
+        """
+        place = place_of(point, self.network)
+        return self._edge_index().nearest_edges(*place, max(1, number), self._locator.snap_limit_m)
+
+    def log_probability(self, route: Route, *, metric: str | None = None) -> float:
+        """Log-probability of any route on this network under a metric: see `Route.log_probability`.
+
+        Raises
+        ------
+        WrongNetworkError
+            The route runs on another network.
+        InfeasibleRewardError, ConfigurationError
+            As for `Route.log_probability`.
+        """
+        if route.network.checksum != self.network.checksum:
+            raise WrongNetworkError(what="the route", expected=route.network.checksum, found=self.network.checksum)
+        return self._costs(metric).log_probability(route)
+
+    def _find(
+        self, origin: PointLike, destination: PointLike, via: Iterable[PointLike], costs: NamedCosts, index: int | None
+    ) -> Route:
+        start = self._locate(origin, "origin", costs, index)
+        between = [self._locate(point, "via", costs, index) for point in via]
+        end = self._locate(destination, "destination", costs, index)
+        return self._trip((start, *between, end), costs, index)
+
+    def _trip(self, stops: Sequence[Terminal], costs: NamedCosts, index: int | None) -> Route:
+        found = find_trip(costs, stops)
+        if isinstance(found, DeadEnd):
+            raise self._unreachable(stops, found, costs, index)
+        if len(found) == 1:
+            return self._route(found[0].path, stops[0], stops[1], costs, found[0].ends)
+        legs = [
+            self._route(leg.path, here, there, costs, leg.ends)
+            for leg, here, there in zip(found, stops, stops[1:], strict=False)
+        ]
+        whole = _joined(found)
+        return self._route(whole.path, stops[0], stops[-1], costs, whole.ends, tuple(legs))
+
+    def _unreachable(
+        self, stops: Sequence[Terminal], dead: DeadEnd, costs: NamedCosts, index: int | None
+    ) -> UnreachableError:
+        origin, destination = stops[dead.leg], stops[dead.leg + 1]
+        if origin.edges:
+            origin = origin.without(frozenset(origin.edges) - frozenset(dead.edges))
+        return explain_unreachable(costs.open_network(), origin, destination, index=index, whole=self.network)
+
+    def _locate(self, point: PointLike, role: Role, costs: NamedCosts, index: int | None) -> Terminal:
+        terminal = self._locator.locate(point, role, index=index)
+        return terminal.without(costs.closed) if costs.closed else terminal
+
+    def _route(
+        self,
+        path: StatePath,
+        start: Terminal,
+        end: Terminal,
+        costs: NamedCosts,
+        ends: Ends | None = None,
+        legs: tuple[Route, ...] = (),
+    ) -> Route:
+        if ends is None:
+            ends = costs.ends_of(path, start, end)
+        name, version = costs.name, costs.version
+        return Route(self.network, path, start, end, name, costs.turn_cost, costs.log_probability, version, ends, legs)
+
+    def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending, horizon: Horizon) -> int:
+        costs = NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending, horizon)
+        version = self._metrics.put(costs)
+        self._requests.forget(name)
+        return version
+
+    def _costs(
+        self, name: str | None, avoid: Mapping[str, float] | None = None, closed: Iterable[int] = ()
+    ) -> NamedCosts:
+        costs = self._metrics.get(name)
+        if not avoid and closed == ():
+            return costs
+        return self._requests.costs(costs, avoid or _NOTHING, closed_edges(self.network, closed))
 
     def _edge_index(self) -> EdgeIndex:
         # Only coordinate queries pay for the index, and only one thread builds it.
@@ -183,14 +380,19 @@ class Router:
             return self._index
 
 
-def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
-    """(first edges, last edges, first edges that must be left and come back to).
+def _joined(legs: Sequence[Leg]) -> Leg:
+    """Legs as one: each begins on the edge on which the one before it ends."""
+    moving = [leg for leg in legs if leg.path.first >= 0]
+    if not moving:
+        return legs[0]
+    first, last = moving[0], moving[-1]
+    taken = [turn for leg in moving for turn in leg.path.taken]
+    cost = sum(leg.path.cost for leg in moving)
+    ends = Ends(first.ends.start_fraction, last.ends.end_fraction, first.ends.paid, last.ends.let_off)
+    return Leg(StatePath(cost, first.path.first, taken, first.path.graph), ends)
 
-    Edges are whole, so two coordinates on one road need care: a direction that leads to the second point is taken
-    alone; where there is none (a one-way road, the second point behind the first) the trip has to go around.
-    """
-    pairs = [(a, b) for a in start.snaps for b in end.snaps if a.edge == b.edge]
-    ahead = tuple(a.edge for a, b in pairs if a.fraction <= b.fraction)
-    if ahead:
-        return ahead[:1], ahead[:1], frozenset()
-    return start.edges, end.edges, frozenset(a.edge for a, _ in pairs)
+
+def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
+    """(first edges, last edges, first edges that must be left and come back to)."""
+    behind = (a.edge for a in start.snaps for b in end.snaps if a.edge == b.edge and a.fraction > b.fraction)
+    return start.edges, end.edges, frozenset(behind)

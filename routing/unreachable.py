@@ -11,22 +11,43 @@ from ..core.types import Bools, Floats, Ints
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.shortest_paths import reachable_from, reaching, turn_matrix
 from ..graphs.spatial import METRES_PER_DEGREE
-from .points import Terminal
+from .points import Coordinate, Terminal
 
 
 def explain_unreachable(
-    network: RoadNetwork, origin: Terminal, destination: Terminal, *, index: int | None = None
+    network: RoadNetwork,
+    origin: Terminal,
+    destination: Terminal,
+    *,
+    index: int | None = None,
+    whole: RoadNetwork | None = None,
 ) -> UnreachableError:
     """The error for two points without a route: names the cause and the nearest point that works.
+
+    Parameters
+    ----------
+    network
+        With the turns that may be taken.
+    whole
+        The same with those that the request closed, where it closed any.
 
     Notes
     -----
     A few searches over the whole network, O(E + T): only failures pay for it.
     """
+    if (
+        whole is not None
+        and whole is not network
+        and (found := _closed_out(network, whole, origin, destination, index))
+    ):
+        return found
     if not (origin.edges and destination.edges):
         return _dead_end(network, origin, destination, index)
     starts, ends = np.array(origin.edges, np.int32), np.array(destination.edges, np.int32)
     leaves, arrives = reachable_from(network.turns, starts), reaching(network.turns, ends)
+    if leaves[ends].any():
+        cause = "the destination lies behind the origin on the same road, and no way leads back to it"
+        return _error(network, origin, destination, index, cause, "Swap the two, or choose another point")
     cause, is_origin_stuck = _cause(network, starts, ends, leaves, arrives)
     if is_origin_stuck:
         nearest = _nearest(network, starts, arrives)
@@ -34,7 +55,7 @@ def explain_unreachable(
     else:
         nearest = _nearest(network, ends, leaves)
         advice = f"The nearest edge to the destination that can be reached is {nearest}"
-    return _error(origin, destination, index, cause, advice)
+    return _error(network, origin, destination, index, cause, advice)
 
 
 def _dead_end(network: RoadNetwork, origin: Terminal, destination: Terminal, index: int | None) -> UnreachableError:
@@ -49,13 +70,44 @@ def _dead_end(network: RoadNetwork, origin: Terminal, destination: Terminal, ind
         candidates = reachable_from(network.turns, np.array(origin.edges, np.int32))
         advice = "The nearest edge to the destination that can be reached is"
     if len(wanted) == 0 or not candidates.any():
-        return _error(origin, destination, index, cause, "Choose another node")
+        return _error(network, origin, destination, index, cause, "Choose another node")
     nearest = _nearest(network, wanted.astype(np.int32), candidates)
-    return _error(origin, destination, index, cause, f"{advice} {nearest}")
+    return _error(network, origin, destination, index, cause, f"{advice} {nearest}")
 
 
-def _error(origin: Terminal, destination: Terminal, index: int | None, cause: str, advice: str) -> UnreachableError:
-    return UnreachableError(index=index, origin=str(origin), destination=str(destination), cause=cause, nearest=advice)
+def _closed_out(
+    network: RoadNetwork, whole: RoadNetwork, origin: Terminal, destination: Terminal, index: int | None
+) -> UnreachableError | None:
+    """The error where it is the request's closed edges that leave no way; None where there was none before."""
+    for role, terminal in (("origin", origin), ("destination", destination)):
+        if not terminal.edges and (terminal.snaps or terminal.node < 0):
+            cause = f"every edge at the {role} is closed by this request"
+            return _error(network, origin, destination, index, cause, "Close fewer edges, or choose another point")
+    if not (origin.edges and destination.edges):
+        return None
+    starts, ends = np.array(origin.edges, np.int32), np.array(destination.edges, np.int32)
+    if not reachable_from(whole.turns, starts)[ends].any():
+        return None
+    cause = "every way runs over an edge that this request closes"
+    leaves = reachable_from(network.turns, starts)
+    nearest = _nearest(network, ends, leaves)
+    advice = f"The nearest edge to the destination that can be reached is {nearest}"
+    return _error(network, origin, destination, index, cause, advice)
+
+
+def _error(
+    network: RoadNetwork, origin: Terminal, destination: Terminal, index: int | None, cause: str, advice: str
+) -> UnreachableError:
+    names = [_with_snap(network, terminal) for terminal in (origin, destination)]
+    return UnreachableError(index=index, origin=names[0], destination=names[1], cause=cause, nearest=advice)
+
+
+def _with_snap(network: RoadNetwork, terminal: Terminal) -> str:
+    """The point, and for a coordinate the edge that it was put on."""
+    if not terminal.snaps or not isinstance(terminal.point, Coordinate):
+        return str(terminal)
+    snap = terminal.snaps[0]
+    return f"{terminal} ({snap.distance_m:.0f} m from edge:{network.graph.edge_id[snap.edge]})"
 
 
 def _cause(network: RoadNetwork, starts: Ints, ends: Ints, leaves: Bools, arrives: Bools) -> tuple[str, bool]:
@@ -66,9 +118,13 @@ def _cause(network: RoadNetwork, starts: Ints, ends: Ints, leaves: Bools, arrive
     is_origin_stuck = enters_main and not leaves_main
     count = int(leaves.sum()) if is_origin_stuck else int(arrives.sum())
     edges = f"{count} edge" + ("" if count == 1 else "s")
+    size = int(is_main.sum())
     if not _are_joined(network, starts, ends):
         who = "the origin" if is_origin_stuck else "the destination"
-        return f"no road joins them: {who} lies in a separate part of the map ({edges})", is_origin_stuck
+        return (
+            f"no road joins them: {who} lies in a separate part of the map ({edges}; the main network has {size})",
+            is_origin_stuck,
+        )
     is_ban = _is_turn_ban(network, starts, ends)
     why = "every way on runs over a turn that is not permitted" if is_ban else "one-way roads allow no other way"
     if is_origin_stuck:

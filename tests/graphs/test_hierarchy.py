@@ -13,13 +13,14 @@ import pytest
 import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csgraph
 from trodden.core import errors
 from trodden.graphs import cch_engine
 from trodden.graphs.costs import fastest_costs
 from trodden.graphs.edge_costs import LARGEST_SUM, EdgeCosts, longest_path_bound, quantise
 from trodden.graphs.hierarchy import build_hierarchy
 from trodden.graphs.reading import read_roads
-from trodden.graphs.shortest_paths import costs_from
+from trodden.graphs.shortest_paths import costs_from, turn_matrix
 from trodden.graphs.turns import TurnGraph
 
 ENGINES = ["cch", "scipy"]
@@ -111,9 +112,13 @@ def test_too_fine_a_quantum_is_refused_and_the_one_suggested_works():
         assert path.cost * fits.quantum == pytest.approx(50, rel=1e-6)
 
 
-def test_one_turn_dearer_than_all_others_together():
+def test_one_turn_dearer_than_all_others_together_is_refused_by_name_or_rounded_when_asked():
     turns, cost = chain([1e-6, 1e6, 1e-6])
-    costs = quantise(turns, cost)
+    with pytest.raises(
+        errors.CostRangeError, match="from edge 71 to edge 72 costs 1e\\+06 where the typical turn costs 1e-06"
+    ):
+        quantise(turns, cost, edge_id=np.arange(70, 74))
+    costs = quantise(turns, cost, quantum=1e-3)
     assert costs.value.min() == 1
     assert build_hierarchy(turns).customise(costs).path([(0, 0)], [(3, 0)]).cost == costs.value.sum()
 
@@ -277,6 +282,133 @@ def test_metrics_come_and_go_while_threads_ask(recwarn):
     assert not wrong
     assert not unraisable
     assert len(cch_engine._THREAD.queries) <= cch_engine._QUERIES_PER_THREAD
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=30, deadline=None)
+@given(strategies.networks_with_costs(sizes=strategies.SIZES[:4]), st.data())
+def test_tables_equal_single_queries_from_both_sides(engine, case, data):
+    network, cost = case
+    turns = network.turns
+    costs = quantise(turns, cost)
+    metric = build_hierarchy(turns, engine=engine).customise(costs)
+    start = st.tuples(st.integers(0, turns.num_edges - 1), st.sampled_from([0, 1, 1000, 2**28]))
+    rows = data.draw(st.lists(st.lists(start, min_size=1, max_size=3), min_size=1, max_size=9))
+    pinned = np.array(data.draw(st.lists(st.integers(0, turns.num_edges - 1), min_size=1, max_size=5)), np.int32)
+    threads = data.draw(st.sampled_from([1, 2]))
+    want = integer_costs(turns, costs)
+    forwards = [[min(want[s, t] + a for s, a in row) for t in pinned] for row in rows]
+    np.testing.assert_array_equal(metric.costs_from(rows, pinned, threads=threads), forwards)
+    backwards = [[min(want[s, t] + a for t, a in row) for row in rows] for s in pinned]
+    np.testing.assert_array_equal(metric.costs_onto(pinned, rows, threads=threads), backwards)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_tables_refuse_what_queries_refuse(engine):
+    turns, cost = chain([1.0, 1.0])
+    metric = build_hierarchy(turns, engine=engine).customise(quantise(turns, cost))
+    with pytest.raises(errors.UnknownIdError):
+        metric.costs_from([[(0, 0)]], np.array([3]))
+    with pytest.raises(errors.UnknownIdError):
+        metric.costs_onto(np.array([0]), [[(-1, 0)]])
+    with pytest.raises(errors.CostOverflowError):
+        metric.costs_from([[(0, 2**31)]], np.array([0]))
+    with pytest.raises(ValueError, match="at least one"):
+        metric.costs_from([[]], np.array([0]))
+    assert metric.costs_from([], np.array([0])).shape == (0, 1)
+    assert metric.costs_from([[(0, 0)]], np.array([], np.int32)).shape == (1, 0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=30, deadline=None)
+@given(strategies.networks_with_costs(sizes=strategies.SIZES[:4]), st.data())
+def test_a_scratch_closes_turns_for_one_query(engine, case, data):
+    network, cost = case
+    turns = network.turns
+    if turns.num_turns == 0:
+        return
+    costs = quantise(turns, cost)
+    built = build_hierarchy(turns, engine=engine)
+    metric = built.customise(costs)
+    scratch = built.scratch(metric)
+    free = integer_costs(turns, costs)
+    for _ in range(3):
+        closed = data.draw(st.lists(st.integers(0, turns.num_turns - 1), min_size=1, max_size=4, unique=True))
+        left = costs.without(np.array(closed, np.int32))
+        want = csgraph.dijkstra(turn_matrix(turns, left.as_floats()))
+        for a, b in data.draw(st.lists(st.tuples(*[st.integers(0, turns.num_edges - 1)] * 2), min_size=1, max_size=4)):
+            path = scratch.path_without(closed, [(a, 0)], [(b, 0)])
+            if path.is_reachable and path.cost < LARGEST_SUM:
+                assert path.cost == want[a, b]
+                assert not set(path.turns.tolist()) & set(closed)
+            assert metric.path([(a, 0)], [(b, 0)]).is_reachable == np.isfinite(free[a, b])
+
+
+def test_a_scratch_that_failed_is_made_anew(monkeypatch):
+    turns, cost = chain([1.0, 1.0])
+    built = build_hierarchy(turns, engine="cch")
+    scratch = built.scratch(built.customise(quantise(turns, cost)))
+    assert not scratch.path_without([0], [(0, 0)], [(2, 0)]).is_reachable
+    with monkeypatch.context() as patch:
+        patch.setattr(cch_engine, "_run", lambda *_: [][0])
+        with pytest.raises(IndexError):
+            scratch.path_without([0], [(0, 0)], [(2, 0)])
+    assert scratch.path_without([1], [(0, 0)], [(1, 0)]).is_reachable
+    assert not scratch.path_without([1], [(0, 0)], [(2, 0)]).is_reachable
+
+
+def test_scratches_are_shared_by_threads():
+    network = strategies.make_grid(4, 4)
+    turns = network.turns
+    costs = quantise(turns, np.random.default_rng(0).uniform(1, 9, turns.num_turns))
+    built = build_hierarchy(turns, engine="cch")
+    scratch = built.scratch(built.customise(costs))
+    want = {}
+    for turn in range(0, turns.num_turns, 7):
+        left = costs.without(np.array([turn], np.int32)).as_floats()
+        want[turn] = csgraph.dijkstra(turn_matrix(turns, left), indices=0)
+
+    def ask(turn):
+        return all(scratch.path_without([turn], [(0, 0)], [(b, 0)]).cost == want[turn][b] for b in range(48))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, list(want) * 3))
+
+
+def test_room_of_metrics_that_are_gone_is_used_again_once_no_thread_has_a_query():
+    network = strategies.make_grid(4, 4)
+    turns = network.turns
+    built = build_hierarchy(turns, engine="cch")
+    built.reserve()
+    topology = built._topology
+    reserved = topology._spares[0]
+    first = built.customise(quantise(turns, np.full(turns.num_turns, 1.0)))
+    assert first._engine._owned.metric is reserved
+    asked, go_on = threading.Event(), threading.Event()
+
+    def ask(metric):
+        metric.path([(0, 0)], [(20, 0)])
+        del metric
+        asked.set()
+        go_on.wait(10)
+
+    thread = threading.Thread(target=ask, args=(first,))
+    thread.start()
+    asked.wait(10)
+    del thread  # its arguments hold the metric
+    del first
+    gc.collect()
+    assert not topology._spares  # a query of that thread is alive: the binding would refuse
+    second = built.customise(quantise(turns, np.full(turns.num_turns, 2.0)))
+    assert second.path([(0, 0)], [(20, 0)]).is_reachable
+    go_on.set()
+    for _ in range(100):
+        if topology._spares:
+            break
+        threading.Event().wait(0.05)
+    assert list(topology._spares) == [reserved]
+    third = built.customise(quantise(turns, np.full(turns.num_turns, 3.0), quantum=1.0))
+    assert third.path([(0, 0)], [(20, 0)]).cost == 3 * (len(third.path([(0, 0)], [(20, 0)]).turns))
 
 
 def test_earlier_metrics_stay_valid():

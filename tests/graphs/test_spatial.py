@@ -168,3 +168,18 @@ def test_a_real_map_equals_measuring_around_the_point(data_folder):
     for latitude, longitude in random.uniform(low, high, (40, 2)):
         want = min(measured(network, edge, latitude, longitude) for edge in main)
         assert index.nearest(latitude, longitude, 20_000.0)[0].distance_m == pytest.approx(want, abs=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(strategies.road_networks(), st.floats(40.99, 41.11), st.floats(-8.11, -7.99), st.integers(1, 12))
+def test_the_nearest_few_equal_measuring_every_edge(network, latitude, longitude, number):
+    if network.graph.latitude_deg is None:
+        return
+    main = np.flatnonzero(network.turns.is_main)
+    want = np.sort([measured(network, edge, latitude, longitude) for edge in main])
+    for limit in (50_000.0, want[0] + 500.0):
+        snaps = EdgeIndex(network).nearest_edges(latitude, longitude, number, limit)
+        got = [snap.distance_m for snap in snaps]
+        assert len({snap.edge for snap in snaps}) == len(snaps)
+        np.testing.assert_allclose(got, want[want <= limit + 1e-3][: len(got)], atol=1e-3)
+        assert len(got) == min(number, int((want <= limit).sum())) or abs(want[len(got)] - limit) < 1e-3

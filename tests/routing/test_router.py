@@ -199,7 +199,10 @@ def test_a_point_behind_on_a_one_way_road_is_reached_by_going_around():
     around = router.route((41.0, -7.9984), (41.0, -7.9996))
     assert ahead.nodes == [10, 11]
     assert around.nodes == [10, 11, 12, 10, 11]
-    assert around.cost == pytest.approx(3 * 170.0)
+    # A fifth of the first edge is left to travel, the two others, and a fifth of the first again.
+    assert around.cost == pytest.approx((0.2 + 2 + 0.2) * 170.0)
+    assert around.length_m == pytest.approx(around.cost)
+    assert ahead.cost == pytest.approx(0.6 * 170.0)
     assert (network.turns.find(around.edges[:-1], around.edges[1:]) == around.turns).all()
 
 
@@ -219,7 +222,7 @@ def test_nodes_inside_a_one_way_edge_are_not_passed_backwards():
     for behind in ("osm:101", (41.0, -7.999)):
         around = router.route("osm:102", behind)
         assert around.nodes == [10, 11, 12, 10, 11]
-        assert around.cost == pytest.approx(510.0)
+        assert around.cost == pytest.approx((1 / 3 + 2 + 1 / 3) * 170.0, rel=1e-4)
 
 
 def test_a_probability_at_a_finite_horizon_is_not_answered_by_another_model():
@@ -276,6 +279,50 @@ def test_a_network_without_coordinates_answers_by_id_and_says_what_it_lacks():
         _ = route.geometry
 
 
+def test_the_nearest_edges_to_a_place_or_a_node():
+    router = grid_router()
+    beside = (41.0 + 5 * DEGREE, -8.0 + 30 * DEGREE)
+    (nearest,) = router.nearest(beside)
+    assert nearest.distance_m == pytest.approx(5, abs=0.01)
+    both = router.nearest(beside, 2)
+    assert {snap.edge for snap in both} == {0, 2}  # there and back
+    assert len(router.nearest("node:14", 8)) == 8
+    assert len(router.nearest(beside, 1000)) == router.network.graph.num_edges
+    with pytest.raises(errors.PointFormatError, match="is an edge"):
+        router.nearest("edge:1000")
+    with pytest.raises(errors.OffMapError):
+        router.nearest((42.0, -8.0))
+    with pytest.raises(errors.InvalidValueError):
+        router.nearest((np.nan, -8.0))
+
+
+def test_errors_say_which_point_of_a_trip_it_was():
+    router = grid_router()
+    here, far = (41.0, -8.0), (42.0, -8.0)
+    for role, stops in (("origin", (far, here)), ("destination", (here, far)), ("via", (here, here))):
+        via = [far] if role == "via" else []
+        with pytest.raises(errors.OffMapError, match=rf"row 3: {role} \(42.000000, -8.000000\) is .* m from") as caught:
+            router.route(*stops, via=via, index=3)
+        assert (caught.value.index, caught.value.limit_m) == (3, 1000)
+    with pytest.raises(errors.OffMapError, match="row 1: destination"):
+        router.matrix([here, here], [here, far])
+
+
+def test_no_way_between_coordinates_says_where_they_were_put():
+    network = two_islands()
+    router = Router.from_costs(network, *fastest_costs(network))
+    with pytest.raises(errors.UnreachableError, match=r"from 41.000010,-7.999500 \(1 m from edge:\d+\) to node:13"):
+        router.route((41.00001, -7.9995), "node:13")
+
+
+def test_a_coordinate_is_never_put_on_an_island():
+    network = two_islands()
+    router = Router.from_costs(network, *fastest_costs(network), snap_limit_m=500)
+    with pytest.raises(errors.OffMapError, match="1112 m from the nearest road of the main network"):
+        router.route((41.01, -7.9995), "node:10")
+    assert Router.from_costs(network, *fastest_costs(network), snap_limit_m=2000).route((41.01, -7.9995), "node:10")
+
+
 # ------------------------------------------------------------------------------------------------ no route
 
 
@@ -293,7 +340,9 @@ def test_another_component_is_named():
     router = Router.from_costs(network, *fastest_costs(network))
     with pytest.raises(errors.UnreachableError, match="no road joins them: the destination lies in a separate part"):
         router.route("node:10", "node:13")
-    with pytest.raises(errors.UnreachableError, match=r"no road joins them: the origin .* \(2 edges\)") as caught:
+    with pytest.raises(
+        errors.UnreachableError, match=r"no road joins them: the origin .* \(2 edges; the main network has 4\)"
+    ) as caught:
         router.route("node:13", "node:10", index=4)
     assert str(caught.value).startswith("row 4: no route from node:13 to node:10")
     assert "1112 m away" in str(caught.value)
@@ -368,6 +417,24 @@ def test_in_a_batch_rows_fail_one_by_one():
     assert answers[4].row == 4
     assert answers[5].index == 5
     assert "swapped" in str(answers[5])
+
+
+@pytest.mark.parametrize("threads", [None, 1, 3])
+def test_batches_in_threads_keep_their_order_and_take_arrays(threads):
+    router = grid_router(6, 6)
+    graph = router.network.graph
+    random = np.random.default_rng(0)
+    ends = random.integers(0, 36, (300, 2))
+    places = np.stack([graph.latitude_deg, graph.longitude_deg], axis=1)[ends]
+    want = [router.route(*pair).cost for pair in places]
+    for pairs in (places, places.reshape(-1, 4), list(places), (pair for pair in places)):
+        assert [route.cost for route in router.routes(pairs, threads=threads)] == want
+    mixed = [("node:10", "node:12"), "ab", 7, ("node:10",), ("node:10", "x"), ("node:10", "node:11")]
+    answers = router.routes(mixed * 40, threads=threads)
+    assert [type(answer).__name__ for answer in answers[:6]] == ["Route", *["PointFormatError"] * 4, "Route"]
+    assert [answer.index for answer in answers[1:5]] == [1, 2, 3, 4]
+    assert answers[238].index == 238
+    assert router.routes([]) == []
 
 
 def test_threads_share_a_router_while_a_metric_is_replaced():
