@@ -76,11 +76,11 @@ class NamedCosts:
     ) -> None:
         self.name, self.ending, self.horizon = name, ending, horizon
         self.turn_cost = np.asarray(turn_cost, np.float64)
-        self._entry_cost = _checked_entry(network, entry_cost)
-        spread = float(np.ptp(self._entry_cost))
+        self.entry_cost = _checked_entry(network, entry_cost)
+        spread = float(np.ptp(self.entry_cost))
         self._costs = quantise(network.turns, self.turn_cost, initial_cost=spread, edge_id=network.graph.edge_id)
         self.metric: Metric = hierarchy.customise(self._costs)
-        self._network = network
+        self.network = network
         self._lock = threading.Lock()
         self._factors: Factorization | None = None
 
@@ -88,7 +88,7 @@ class NamedCosts:
         """First edges with what starting there costs above the cheapest of them, in quanta."""
         if len(edges) == 1:
             return [(edges[0], 0)]
-        entry = [float(self._entry_cost[edge]) for edge in edges]
+        entry = [float(self.entry_cost[edge]) for edge in edges]
         least = min(entry)
         return [(edge, self._costs.to_quanta(cost - least)) for edge, cost in zip(edges, entry, strict=True)]
 
@@ -98,7 +98,7 @@ class NamedCosts:
         Such a first edge is replaced by the edges that follow it, at the cost of the turn onto them, and put back in
         front of the path found.
         """
-        turns, quanta = self._network.turns, self._costs.value
+        turns, quanta = self.network.turns, self._costs.value
         sources: list[Start] = []
         onto: dict[int, int] = {}
         for edge, initial in self.sources(start):
@@ -128,29 +128,30 @@ class NamedCosts:
             )
         if len(route.turns) == 0 and (self.ending == "arrival" or len(route.edges) == 0):
             return 0.0
-        key = destination_key(self._network.graph, route.edges[-1:], self.ending)
-        destinations = make_destinations(self._network.graph, key, self.ending)
+        key = destination_key(self.network.graph, route.edges[-1:], self.ending)
+        destinations = make_destinations(self.network.graph, key, self.ending)
         origins = route.edges[:1], np.zeros(1, np.int64)
         try:
-            values = self._factorization().values(destinations, origins=origins)
+            values = self.factorization().values(destinations, origins=origins)
         except (InfeasibleRewardError, UnderflowError):
             # The planner knows what else to try; it imports JAX, which nobody pays for who does not come here.
             from ..irl.planner import Planner
 
             planner = Planner(
-                self._network.turns,
+                self.network.turns,
                 PlannerConfig(ending=self.ending, solver="sweeps"),
-                edge_id=self._network.graph.edge_id,
+                edge_id=self.network.graph.edge_id,
             )
             values = planner.values(-self.turn_cost, destinations)
         return min(-route.cost - float(values[route.edges[0], 0]), 0.0)
 
-    def _factorization(self) -> Factorization:
+    def factorization(self) -> Factorization:
+        """The factorised system of these costs, made once; `InfeasibleRewardError` where it has no values."""
         with self._lock:
             if self._factors is None:
-                graph = self._network.graph
+                graph = self.network.graph
                 self._factors = Factorization(
-                    self._network.turns, -self.turn_cost, edge_id=graph.edge_id, ending=self.ending
+                    self.network.turns, -self.turn_cost, edge_id=graph.edge_id, ending=self.ending
                 )
             return self._factors
 
