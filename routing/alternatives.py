@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from .candidates import (
     take,
     via_routes,
 )
+from .formats import to_geojson
 from .route import Route
 from .trip_policy import Trip, TripPolicy, solve_trip
 
@@ -78,6 +79,27 @@ class Alternatives(Sequence[Alternative]):
     """Part of the drawn routes that is like none of these."""
     note: str
     """Why there are no probabilities; empty where there are."""
+
+    def to_geojson(self) -> dict[str, Any]:
+        """As `trodden.routing.formats.to_geojson`, with ``probability``, ``share``, ``share_error`` and ``found_by``.
+
+        Raises
+        ------
+        MissingDataError
+            The network has no coordinates.
+        """
+        collection = to_geojson([one.route for one in self.found])
+        for feature in collection["features"]:
+            properties = feature["properties"]
+            if properties["kind"] == "route":
+                one = self.found[properties["route"]]
+                properties |= {
+                    "probability": one.probability,
+                    "share": one.share,
+                    "share_error": one.share_error,
+                    "found_by": one.found_by,
+                }
+        return collection
 
     def __len__(self) -> int:
         return len(self.found)
