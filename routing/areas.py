@@ -88,3 +88,11 @@ def _within(points: Floats, cell: float, buffer_m: float, smallest_hole_m2: floa
         parts += shapely.get_parts(part if part.is_valid else shapely.buffer(part, 0.0)).tolist()
     # A filled hole may hold a part of its own, and MultiPolygons may not overlap.
     return parts[0] if len(parts) == 1 else shapely.union_all(parts)
+
+
+def square_metres(area: Any) -> float:
+    """Of an area of (longitude, latitude) in degrees, on the sphere as it is at the area's middle."""
+    if area.is_empty:
+        return 0.0
+    _, low, _, high = area.bounds
+    return float(area.area * METRES_PER_DEGREE**2 * np.cos(np.radians((low + high) / 2)))
