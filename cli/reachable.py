@@ -113,4 +113,4 @@ def _place(found: Reachable) -> Floats:
     if not found.origin.edges:
         latitude, longitude = network.graph.require_coordinates("a map")
         return np.array([latitude[found.origin.node], longitude[found.origin.node]])
-    return network.edge_polyline(found.origin.edges[0])[0]
+    return np.asarray(network.edge_polyline(found.origin.edges[0])[0])

@@ -61,8 +61,8 @@ def draw_areas_png(
         outline = _path(shapely.transform(area, lambda xy: view.project(xy[:, ::-1])))
         style: dict[str, Any] = {"facecolor": (*shade[:3], 0.38), "edgecolor": shade, "linewidth": 1.3}
         patches.append(axes.add_patch(PathPatch(outline, label=f"within {name}", zorder=2 + layer, **style)))
-    (x, y), dot = view.project(place[None])[0], {"ms": 9, "mfc": "white", "mec": TRAVELLED_COLOUR, "mew": 2.2}
-    axes.plot(x, y, "o", zorder=15, **dot)
+    x, y = view.project(place[None])[0]
+    axes.plot(x, y, "o", zorder=15, ms=9, mfc="white", mec=TRAVELLED_COLOUR, mew=2.2)
     legend = axes.legend(handles=patches[::-1], loc="best", framealpha=0.94, edgecolor="none", fontsize=9.5)
     legend.set_zorder(20)
     return finish_map(figure, axes, network, view, path_png, title=title, is_simulated=is_simulated)
