@@ -28,6 +28,7 @@ from .console import (
 from .contradictions import contradictions
 from .explain import explain
 from .influence import influence
+from .match import match, traces
 from .plan import plan
 from .regions import experts, partition
 from .report import report
@@ -324,6 +325,8 @@ app.command()(experts)
 app.command()(select)
 app.command()(contradictions)
 app.command()(surface)
+app.command()(match)
+app.command()(traces)
 
 
 @app.command()

@@ -113,7 +113,7 @@ def _betas(noise: Noise, excess_m: Floats, crow_m: Floats) -> Floats:
     for one in range(BETA_BINS):
         mine = excess[bins == one]
         if len(mine) >= _ENOUGH:
-            found[one] = max(float(np.median(mine)) / math.log(2.0), 0.5 * noise.point_sigma_m, 2.0)
+            found[one] = max(float(np.mean(mine)), 0.5 * noise.point_sigma_m, 2.0)
     have = np.flatnonzero(np.isfinite(found))
     if len(have) == 0:
         return noise.beta_m
