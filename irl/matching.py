@@ -102,6 +102,8 @@ class Matched:
     confidence: Floats
     """float64[R]: the expected share of the route's length that was travelled, under the model: the mean of
     ``is_sure``, weighted by length."""
+    log_probability: Floats
+    """float64[R], of the best sequence of places per point, up to a constant of the model."""
     span: Ids
     """int64[R, 2], positions of the first and the last point of each route."""
     fate: Ints
@@ -318,7 +320,7 @@ def _points(traces: Traces, noise: Noise, low: int, high: int) -> Points:
 
 
 def _joined(parts: list[tuple[Found, PointAnswers, Ids, int]], traces: Traces) -> Matched:
-    counts, edges, sure, rows, spans, confidences = [], [], [], [], [], []
+    counts, edges, sure, rows, spans, confidences, logs = [], [], [], [], [], [], []
     count = traces.num_points
     fate, point_edge = np.full(count, THINNED, np.int32), np.full(count, -1, np.int32)
     floats = [np.full(count, np.nan) for _ in range(4)]
@@ -330,6 +332,7 @@ def _joined(parts: list[tuple[Found, PointAnswers, Ids, int]], traces: Traces) -
         rows.append(found.trip[:routes].astype(np.int64) + begin)
         spans.append(origin[found.span[:routes]])
         confidences.append(found.confidence[:routes])
+        logs.append(found.log_probability[:routes])
         fate[origin], point_edge[origin] = answers.fate, answers.edge
         columns = (answers.along_m, answers.distance_m, answers.excess_m, answers.crow_m)
         for column, values in zip(floats, columns, strict=True):
@@ -340,6 +343,7 @@ def _joined(parts: list[tuple[Found, PointAnswers, Ids, int]], traces: Traces) -
         _together(edges, np.int32),
         _together(sure, np.float64),
         _together(confidences, np.float64),
+        _together(logs, np.float64),
         np.concatenate(spans) if spans else np.zeros((0, 2), np.int64),
         fate,
         point_edge,

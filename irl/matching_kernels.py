@@ -153,7 +153,7 @@ def match_trips(
             p += 1
             if dropped > rules.max_dropped or p == first[trip + 1]:
                 found = finish(roads, scratch, lattice, rules, trip, found, answers)
-                if dropped > rules.max_dropped:
+                if dropped > 1:  # they may be a route of their own
                     p -= dropped
                 dropped = lattice.sizes[0] = 0
         if lattice.sizes[0] > 0:
