@@ -23,11 +23,11 @@ from ..core.errors import ConfigurationError
 from ..core.threads import worker_threads
 from ..core.types import Floats, Ids, Ints
 from ..graphs.road_graph import RoadNetwork
-from ..graphs.segment_grid import make_segment_grid
+from ..graphs.segment_grid import SegmentGrid, make_segment_grid
 from ..graphs.shortest_paths import check_costs
-from .matching_kernels import Found, PointAnswers, condense, make_answers, match_trips
-from .matching_lattice import Points, Rules
-from .matching_search import Roads, Scratch, make_scratch
+from .matching_kernels import Found, PointAnswers, condense, make_answers, make_found, match_trips
+from .matching_lattice import Lattice, Points, Rules, make_lattice
+from .matching_search import Roads, make_scratch
 from .trace_noise import Noise, estimate_noise, first_guess
 from .traces import Traces
 
@@ -163,7 +163,7 @@ class TraceMatcher:
         self._grid = make_segment_grid(network, None if length is None else length.astype(np.float64))
         self._roads = _roads(network, self._drawn_lengths(), self.settings.paths_by, turn_cost)
         self._threads = worker_threads(self.settings.threads)
-        self._scratch: queue.SimpleQueue[Scratch] = queue.SimpleQueue()
+        self._workspaces: queue.SimpleQueue[_Workspace] = queue.SimpleQueue()
 
     def _drawn_lengths(self) -> Floats:
         lengths = np.zeros(self.network.graph.num_edges)
@@ -265,21 +265,50 @@ class TraceMatcher:
         thin, begins, origin, _ = condense(
             points, first, noise.window_s, noise.white_m, 2.0 * noise.sigma_m, is_mean
         )
-        answers = make_answers(len(origin))
-        with self._workspace() as scratch:
-            found = match_trips(self._grid, self._roads, scratch, thin, begins, rules, answers)
+        with self._workspace() as work:
+            found, answers = work.match(self._grid, self._roads, thin, begins, rules)
         return found, answers, origin + low, begin
 
     @contextmanager
-    def _workspace(self) -> Iterator[Scratch]:
+    def _workspace(self) -> Iterator[_Workspace]:
         try:
-            scratch = self._scratch.get_nowait()
+            work = self._workspaces.get_nowait()
         except queue.Empty:
-            scratch = make_scratch(self.network.graph.num_edges)
+            work = _Workspace(self.network.graph.num_edges)
         try:
-            yield scratch
+            yield work
         finally:
-            self._scratch.put(scratch)
+            self._workspaces.put(work)
+
+
+class _Workspace:
+    """What one thread writes; arrays that turn out too small are doubled, and stay so."""
+
+    def __init__(self, num_edges: int) -> None:
+        self._num_edges = num_edges
+        self._heap, self._steps, self._path = 1 << 14, 1 << 17, 1 << 18
+        self._scratch = make_scratch(num_edges, self._heap)
+        self._lattice: Lattice | None = None
+
+    def match(
+        self, grid: SegmentGrid, roads: Roads, points: Points, first: Ids, rules: Rules
+    ) -> tuple[Found, PointAnswers]:
+        """What `match_trips` finds, with arrays as large as it takes."""
+        count, longest = len(points.latitude_deg), int(np.diff(first).max(initial=0))
+        routes, edges = count // 2 + 1, 4 * count + 64
+        while True:
+            lattice = self._with_room(longest + 1, rules.max_candidates)
+            answers, found = make_answers(count), make_found(routes, edges)
+            if match_trips(grid, roads, self._scratch, lattice, points, first, rules, answers, found):
+                return found, answers
+            edges, self._heap, self._steps, self._path = 2 * edges, 2 * self._heap, 2 * self._steps, 2 * self._path
+            self._scratch, self._lattice = make_scratch(self._num_edges, self._heap), None
+
+    def _with_room(self, layers: int, width: int) -> Lattice:
+        have = self._lattice
+        if have is None or len(have.count) < layers or have.edge.shape[1] != width:
+            self._lattice = have = make_lattice(layers, width, self._steps, self._path)
+        return have
 
 
 def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: Floats | None) -> Roads:

@@ -11,14 +11,14 @@ from ..core.compiled import kernel
 from ..core.types import Floats, Ids, Ints
 from ..graphs.segment_grid import SegmentGrid
 from .matching_lattice import (
+    FULL,
+    REACHED,
     Lattice,
     Points,
     Rules,
     advance,
     begin_chain,
     find_candidates,
-    make_lattice,
-    with_room,
 )
 from .matching_search import Roads, Scratch, crow_m, next_use
 
@@ -27,13 +27,12 @@ _Array = Any
 USED, OFF_ROAD, UNREACHABLE, ALONE, CUT = 0, 1, 2, 3, 4
 """What became of a point: on a route; no road within the radius; no route led to it; between two gaps; its part of the
 trace lies on one edge."""
-_LAYERS, _PATH = 64, 1024
 _UNLIKELY = 1e-4
 """Steps of a smaller probability do not count for the certainty of an edge."""
 
 
 class Found(NamedTuple):
-    """Routes, in the order of traces; arrays grow."""
+    """Routes, in the order of traces."""
 
     trip: Ints
     """int32[R], position of the trip that each is of."""
@@ -74,8 +73,8 @@ def make_answers(count: int) -> PointAnswers:
     return PointAnswers(np.full(count, ALONE, np.int32), np.full(count, -1, np.int32), *floats)
 
 
-@kernel
-def _make_found(routes: int, edges: int) -> Found:
+def make_found(routes: int, edges: int) -> Found:
+    """With room for so many."""
     return Found(
         np.zeros(routes, np.int32),
         np.zeros(routes + 1, np.int64),
@@ -89,76 +88,52 @@ def _make_found(routes: int, edges: int) -> Found:
 
 
 @kernel
-def _grown(found: Found, edges: int) -> Found:
-    """With room for one more route of so many edges."""
-    count, used = found.sizes[0], found.sizes[1]
-    if count + 1 <= len(found.trip) and used + edges <= len(found.edge):
-        return found
-    wide = _make_found(2 * len(found.trip), max(2 * len(found.edge), used + edges))
-    wide.trip[:count] = found.trip[:count]
-    wide.first_edge[: count + 1] = found.first_edge[: count + 1]
-    wide.edge[:used] = found.edge[:used]
-    wide.is_sure[:used] = found.is_sure[:used]
-    wide.span[:count] = found.span[:count]
-    wide.confidence[:count] = found.confidence[:count]
-    wide.log_probability[:count] = found.log_probability[:count]
-    wide.sizes[:] = found.sizes
-    return wide
-
-
-@kernel
 def match_trips(
     grid: SegmentGrid,
     roads: Roads,
     scratch: Scratch,
+    lattice: Lattice,
     points: Points,
     first: _Array,
     rules: Rules,
     answers: PointAnswers,
-) -> Found:
+    found: Found,
+) -> bool:
     """The routes of trips, the points of trip n being ``first[n] .. first[n+1]``: none, one, or several where it was cut.
 
-    A trace is cut at gaps, and where no route leads on from its points.
+    A trace is cut at gaps, and where no route leads on from its points. False where an array is full: nothing that was
+    written counts then.
     """
-    lattice = make_lattice(_LAYERS, rules.max_candidates, _PATH)
-    keys, items = np.empty(1024), np.empty(1024, np.int32)
-    found = _make_found(len(first), 64 * len(first))
     for trip in range(len(first) - 1):
-        p, dropped, is_reached = first[trip], 0, False
-        lattice.sizes[:] = 0
-        while p < first[trip + 1]:
-            lattice = with_room(lattice, lattice.sizes[0] + 1, 0)
+        p, end, dropped = first[trip], first[trip + 1], 0
+        lattice.sizes[0] = 0
+        while p < end:
             if lattice.sizes[0] > 0 and _is_gap(points, lattice.point[lattice.sizes[0] - 1], p, rules):
-                found = finish(roads, scratch, lattice, rules, trip, found, answers)
-                p -= dropped
-                dropped = lattice.sizes[0] = 0
-                continue
-            if find_candidates(grid, roads, scratch, points, p, rules, lattice) == 0:
+                p, is_finished = p - dropped, True
+            elif find_candidates(grid, roads, scratch, points, p, rules, lattice) == 0:
                 answers.fate[p] = OFF_ROAD
                 # It lies among the points left out, which a new chain would begin with.
                 dropped += 1 if dropped > 0 else 0
-                p += 1
-                continue
-            if lattice.sizes[0] == 0:
+                p, is_finished = p + 1, False
+            elif lattice.sizes[0] == 0:
                 begin_chain(lattice)
+                p, dropped, is_finished = p + 1, 0, False
+            else:
+                how = advance(roads, scratch, points, rules, lattice)
+                if how == FULL:
+                    return False
+                dropped = 0 if how == REACHED else dropped + 1
+                if how != REACHED:
+                    answers.fate[p] = UNREACHABLE
                 p += 1
-                continue
-            lattice, keys, items, is_reached = advance(roads, scratch, points, rules, lattice, keys, items)
-            if is_reached:
-                dropped = 0
-                p += 1
-                continue
-            answers.fate[p] = UNREACHABLE
-            dropped += 1
-            p += 1
-            if dropped > rules.max_dropped or p == first[trip + 1]:
-                found = finish(roads, scratch, lattice, rules, trip, found, answers)
-                if dropped > 1:  # they may be a route of their own
-                    p -= dropped
+                is_finished = dropped > rules.max_dropped
+                if is_finished or (p == end and dropped > 1):
+                    p, is_finished = p - dropped, True  # they may be a route of their own
+            if is_finished or (p == end and lattice.sizes[0] > 0):
+                if not _finish(roads, scratch, lattice, rules, trip, found, answers):
+                    return False
                 dropped = lattice.sizes[0] = 0
-        if lattice.sizes[0] > 0:
-            found = finish(roads, scratch, lattice, rules, trip, found, answers)
-    return found
+    return True
 
 
 @kernel
@@ -172,35 +147,34 @@ def _is_gap(points: Points, one: int, other: int, rules: Rules) -> bool:
 
 
 @kernel
-def finish(
+def _finish(
     roads: Roads, scratch: Scratch, lattice: Lattice, rules: Rules, trip: int, found: Found, answers: PointAnswers
-) -> Found:
-    """The best route through a chain, added to those found; nothing where the chain has but one point or one edge."""
-    layers = lattice.sizes[0]
+) -> bool:
+    """Add the best route through a chain to those found; none where it has but one point or edge. False: full."""
+    layers, size = lattice.sizes[0], 1
     chosen = np.empty(layers, np.int64)
-    chosen[-1] = np.argmax(lattice.score[layers - 1, : lattice.count[layers - 1]])
+    chosen[-1] = 0
+    for k in range(1, lattice.count[layers - 1]):
+        if lattice.score[layers - 1, k] > lattice.score[layers - 1, chosen[-1]]:
+            chosen[-1] = k
     for layer in range(layers - 1, 0, -1):
         chosen[layer - 1] = lattice.back[layer, chosen[layer]]
-    size = 1
-    for layer in range(1, layers):
-        size += lattice.path_size[layer, chosen[layer - 1], chosen[layer]]
+        size += lattice.path_size[_pair(lattice, layer, chosen)]
     _note(lattice, chosen, CUT if layers > 1 else ALONE, answers)
     if size < 2:
-        return found
-    found = _grown(found, size)
-    begin, route = found.sizes[1], found.sizes[0]
+        return True
+    route, begin = found.sizes[0], found.sizes[1]
+    if route == len(found.trip) or begin + size > len(found.edge):
+        return False
     ends = np.empty(layers, np.int64)  # where the edges up to each layer end
-    found.edge[begin] = lattice.edge[0, chosen[0]]
-    ends[0] = begin + 1
+    found.edge[begin], ends[0] = lattice.edge[0, chosen[0]], begin + 1
     for layer in range(1, layers):
-        source = lattice.path_first[layer, chosen[layer - 1], chosen[layer]]
-        size = lattice.path_size[layer, chosen[layer - 1], chosen[layer]]
-        found.edge[ends[layer - 1] : ends[layer - 1] + size] = lattice.path[source : source + size]
-        ends[layer] = ends[layer - 1] + size
+        pair, last = _pair(lattice, layer, chosen), ends[layer - 1]
+        for k in range(lattice.path_size[pair]):
+            found.edge[last + k] = lattice.path[lattice.path_first[pair] + k]
+        ends[layer] = last + lattice.path_size[pair]
     _certainty(scratch, lattice, found, begin, ends)
     last = _without_stubs(roads, lattice, rules, chosen, found, begin, ends)
-    if last - begin < 2:
-        return found
     _note(lattice, chosen, USED, answers)
     total = sure = 0.0
     for place in range(begin, last):
@@ -212,7 +186,13 @@ def finish(
     found.span[route, 0], found.span[route, 1] = lattice.point[0], lattice.point[layers - 1]
     found.confidence[route] = sure / total
     found.log_probability[route] = lattice.score[layers - 1, chosen[-1]] / layers
-    return found
+    return True
+
+
+@kernel
+def _pair(lattice: Lattice, layer: int, chosen: _Array) -> int:
+    """Where the chosen step into a layer stands."""
+    return lattice.first_pair[layer] + chosen[layer - 1] * lattice.count[layer] + chosen[layer]
 
 
 @kernel
@@ -225,7 +205,7 @@ def _note(lattice: Lattice, chosen: _Array, fate: int, answers: PointAnswers) ->
         answers.along_m[p] = lattice.along_m[layer, k]
         answers.distance_m[p] = lattice.distance_m[layer, k]
         if layer > 0:
-            answers.excess_m[p] = lattice.excess_m[layer, chosen[layer - 1], k]
+            answers.excess_m[p] = lattice.excess_m[_pair(lattice, layer, chosen)]
             answers.crow_m[p] = lattice.crow_m[layer]
 
 
@@ -255,51 +235,59 @@ def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, end
     is not the route's own counts for every edge that both pass. Neighbouring steps are looked at as well, because
     candidates on both sides of a junction are on the same road.
     """
-    layers = len(ends)
-    width = lattice.edge.shape[1]
+    layers, width = len(ends), lattice.edge.shape[1]
     backward, before = np.zeros(width), np.zeros(width)
-    top = lattice.forward[layers - 1, : lattice.count[layers - 1]].max()
-    total = top + math.log(np.exp(lattice.forward[layers - 1, : lattice.count[layers - 1]] - top).sum())
-    found.is_sure[begin : ends[layers - 1]] = 0.0
-    share = np.zeros(len(found.edge) - begin)
+    share = np.zeros(ends[layers - 1] - begin)
+    total = _log_of_all(lattice, layers - 1)
+    for place in range(begin, ends[layers - 1]):
+        found.is_sure[place] = 0.0
     for layer in range(layers - 1, 0, -1):
         low = max((begin if layer < 2 else ends[layer - 2]) - 1, begin)
         high = ends[min(layer + 1, layers - 1)]
-        use = next_use(scratch)
+        use, count = next_use(scratch), lattice.count[layer]
         for place in range(low, high):
             scratch.seen[found.edge[place]], scratch.slot[found.edge[place]] = use, place - begin
             share[place - begin] = 0.0
         for i in range(lattice.count[layer - 1]):
-            highest = -np.inf
-            for j in range(lattice.count[layer]):
-                if lattice.step[layer, i, j] > -np.inf:
-                    highest = max(highest, lattice.step[layer, i, j] + lattice.emission[layer, j] + backward[j])
-            sum_of = 0.0
-            for j in range(lattice.count[layer]):
-                if lattice.step[layer, i, j] == -np.inf or backward[j] == -np.inf:
-                    continue
-                onward = lattice.step[layer, i, j] + lattice.emission[layer, j] + backward[j]
+            pair, highest, sum_of = lattice.first_pair[layer] + i * count, -np.inf, 0.0
+            for j in range(count):
+                highest = max(highest, lattice.step[pair + j] + lattice.emission[layer, j] + backward[j])
+            if highest == -np.inf:
+                before[i] = -np.inf
+                continue
+            for j in range(count):
+                onward = lattice.step[pair + j] + lattice.emission[layer, j] + backward[j]
                 sum_of += math.exp(onward - highest)
                 chance = math.exp(lattice.forward[layer - 1, i] + onward - total)
                 if chance > _UNLIKELY:
-                    _add_share(scratch, lattice, use, layer, i, j, chance, share)
-            before[i] = -np.inf if sum_of == 0.0 else highest + math.log(sum_of)
-        backward[:] = before
+                    _add_share(scratch, lattice, use, lattice.edge[layer - 1, i], pair + j, chance, share)
+            before[i] = highest + math.log(sum_of)
+        backward, before = before, backward
         for place in range(low, high):
             slot = scratch.slot[found.edge[place]]  # the last place of an edge that comes twice
             found.is_sure[place] = min(max(found.is_sure[place], share[slot]), 1.0)
 
 
 @kernel
+def _log_of_all(lattice: Lattice, layer: int) -> float:
+    """Logarithm of the sum over all sequences up to a layer."""
+    top, total = -np.inf, 0.0
+    for k in range(lattice.count[layer]):
+        top = max(top, lattice.forward[layer, k])
+    for k in range(lattice.count[layer]):
+        total += math.exp(lattice.forward[layer, k] - top)
+    return top + math.log(total)
+
+
+@kernel
 def _add_share(
-    scratch: Scratch, lattice: Lattice, use: int, layer: int, i: int, j: int, chance: float, share: _Array
+    scratch: Scratch, lattice: Lattice, use: int, source: int, pair: int, chance: float, share: _Array
 ) -> None:
     """Add a step's probability to the edges of the route that it passes."""
-    source = lattice.edge[layer - 1, i]
     if scratch.seen[source] == use:
         share[scratch.slot[source]] += chance
-    begin = lattice.path_first[layer, i, j]
-    for place in range(begin, begin + lattice.path_size[layer, i, j]):
+    begin = lattice.path_first[pair]
+    for place in range(begin, begin + lattice.path_size[pair]):
         edge = lattice.path[place]
         if scratch.seen[edge] == use and edge != source:
             share[scratch.slot[edge]] += chance

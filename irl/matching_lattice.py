@@ -29,6 +29,8 @@ _LEAST_SPEED_KMH = 7.0
 _SPEED_LOG = 0.25
 """Standard deviation of the logarithm of speed above free flow; slower than that is always possible."""
 _MOST_SPEED_NATS = 4.0
+REACHED, UNREACHED, FULL = 0, 1, 2
+"""How an attempt to go on ended; arrays that are full are made larger, and everything done anew."""
 BETA_BINS = 16
 """Scales of the transition by crow distance: bin b is 2**b to 2**(b+1) metres."""
 
@@ -74,7 +76,10 @@ class Rules(NamedTuple):
 
 
 class Lattice(NamedTuple):
-    """Layers of candidates, K each at most; arrays grow by layers, ``path`` by edges."""
+    """Layers of candidates, K each at most, and the steps between them; what one thread writes per trace.
+
+    The step from candidate i of the layer before to candidate j stands at ``first_pair[layer] + i * count[layer] + j``.
+    """
 
     count: Ints
     """int32[L], candidates of each layer."""
@@ -82,6 +87,8 @@ class Lattice(NamedTuple):
     """int64[L]."""
     crow_m: Floats
     """float64[L], from the point before."""
+    first_pair: Ids
+    """int64[L]."""
     edge: Ints
     """int32[L, K]."""
     along_m: Floats
@@ -95,67 +102,36 @@ class Lattice(NamedTuple):
     forward: Floats
     """float64[L, K], of all sequences up to a candidate."""
     step: Floats
-    """float64[L, K, K], of the transition into a layer from (candidate before, candidate); -inf: none."""
+    """float64[S], of the transition; -inf: none."""
     excess_m: Floats
-    """float64[L, K, K], by how much its route is longer than the crow's distance."""
+    """float64[S], by how much its route is longer than the crow's distance."""
     path_first: Ids
-    """int64[L, K, K]: its edges after the first one are ``path[path_first : path_first + path_size]``."""
+    """int64[S]: its edges after the first one are ``path[path_first : path_first + path_size]``."""
     path_size: Ints
     path: Ints
     sizes: Ids
-    """int64[2]: layers, length of ``path``."""
+    """int64[3]: layers, steps, edges in ``path``."""
 
 
-@kernel
-def make_lattice(layers: int, width: int, edges: int) -> Lattice:
-    """An empty one with room."""
+def make_lattice(layers: int, width: int, steps: int, edges: int) -> Lattice:
+    """An empty one with room for so much; what is not written takes no memory."""
+    floats = [np.empty((layers, width)) for _ in range(5)]
     return Lattice(
-        np.zeros(layers, np.int32),
-        np.zeros(layers, np.int64),
-        np.zeros(layers),
-        np.zeros((layers, width), np.int32),
-        np.zeros((layers, width)),
-        np.zeros((layers, width)),
-        np.zeros((layers, width)),
-        np.zeros((layers, width)),
-        np.zeros((layers, width), np.int32),
-        np.zeros((layers, width)),
-        np.zeros((layers, width, width)),
-        np.zeros((layers, width, width)),
-        np.zeros((layers, width, width), np.int64),
-        np.zeros((layers, width, width), np.int32),
-        np.zeros(edges, np.int32),
-        np.zeros(2, np.int64),
+        np.empty(layers, np.int32),
+        np.empty(layers, np.int64),
+        np.empty(layers),
+        np.empty(layers, np.int64),
+        np.empty((layers, width), np.int32),
+        *floats[:4],
+        np.empty((layers, width), np.int32),
+        floats[4],
+        np.empty(steps),
+        np.empty(steps),
+        np.empty(steps, np.int64),
+        np.empty(steps, np.int32),
+        np.empty(edges, np.int32),
+        np.zeros(3, np.int64),
     )
-
-
-@kernel
-def with_room(lattice: Lattice, layers: int, edges: int) -> Lattice:
-    """The same lattice with room for so many layers and path edges."""
-    have, width = lattice.edge.shape
-    if layers <= have and edges <= len(lattice.path):
-        return lattice
-    wide = make_lattice(max(layers, 2 * have if layers > have else have), width, max(edges, 2 * len(lattice.path)))
-    used = lattice.sizes[0] + 1
-    if used > have:
-        used = have
-    wide.count[:used] = lattice.count[:used]
-    wide.point[:used] = lattice.point[:used]
-    wide.crow_m[:used] = lattice.crow_m[:used]
-    wide.edge[:used] = lattice.edge[:used]
-    wide.along_m[:used] = lattice.along_m[:used]
-    wide.distance_m[:used] = lattice.distance_m[:used]
-    wide.emission[:used] = lattice.emission[:used]
-    wide.score[:used] = lattice.score[:used]
-    wide.back[:used] = lattice.back[:used]
-    wide.forward[:used] = lattice.forward[:used]
-    wide.step[:used] = lattice.step[:used]
-    wide.excess_m[:used] = lattice.excess_m[:used]
-    wide.path_first[:used] = lattice.path_first[:used]
-    wide.path_size[:used] = lattice.path_size[:used]
-    wide.path[: lattice.sizes[1]] = lattice.path[: lattice.sizes[1]]
-    wide.sizes[:] = lattice.sizes
-    return wide
 
 
 @kernel
@@ -208,7 +184,7 @@ def begin_chain(lattice: Lattice) -> None:
     for k in range(lattice.count[0]):
         lattice.score[0, k] = lattice.forward[0, k] = lattice.emission[0, k]
         lattice.back[0, k] = -1
-    lattice.sizes[0], lattice.sizes[1] = 1, 0
+    lattice.sizes[0], lattice.sizes[1], lattice.sizes[2] = 1, 0, 0
 
 
 @kernel
@@ -230,111 +206,151 @@ def time_log(travel_s: float, passed_s: float) -> float:
 
 
 @kernel
-def advance(
-    roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattice: Lattice, keys: _Array, items: _Array
-) -> tuple[Lattice, _Array, _Array, bool]:
-    """Join the layer just written to the chain: (lattice, heap, whether any candidate can be reached)."""
+def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattice: Lattice) -> int:
+    """Join the layer just written to the chain: `REACHED`, `UNREACHED`, or `FULL` where arrays must be larger."""
     layer = lattice.sizes[0]
     here, there = lattice.point[layer - 1], lattice.point[layer]
     crow = crow_m(
         points.latitude_deg[here], points.longitude_deg[here], points.latitude_deg[there], points.longitude_deg[there]
     )
-    lattice.crow_m[layer] = crow
     beta = beta_at(rules.beta_m, crow)
+    lattice.crow_m[layer] = crow
     farthest = crow + rules.max_excess * beta + rules.detour_m
     noise_m = points.sigma_m[here] + points.sigma_m[there]
     passed = points.time_s[there] - points.time_s[here] + rules.slack_s + noise_m / 10.0
     most_s = np.inf if math.isnan(passed) else rules.max_ratio * passed
     width, count = lattice.count[layer - 1], lattice.count[layer]
-    start, best, nearest = lattice.sizes[1], -np.inf, lattice.emission[layer, :count].max()
-    step = next_use(scratch)
-    for k in range(count):
-        scratch.wanted[lattice.edge[layer, k]] = step
-    is_reached = False
-    lattice.step[layer, :width, :count] = -np.inf
-    for i in np.argsort(-lattice.score[layer - 1, :width]):
-        # What this source can give at most, beside the best found from others, is how far a search may go.
-        spare = lattice.score[layer - 1, i] + nearest - best + rules.beam
+    first, start = lattice.sizes[1], lattice.sizes[2]
+    if first + width * count > len(lattice.step):
+        return FULL
+    lattice.first_pair[layer], lattice.sizes[1] = first, first + width * count
+    step, best, nearest = next_use(scratch), -np.inf, -np.inf
+    for j in range(count):
+        scratch.wanted[lattice.edge[layer, j]] = step
+        nearest = max(nearest, lattice.emission[layer, j])
+    for pair in range(first, first + width * count):
+        lattice.step[pair] = -np.inf
+    is_taken = np.zeros(width, np.bool_)
+    for _ in range(width):
+        # Sources by falling score: what one can give at most, beside the best found, is how far a search may go.
+        i = _best_left(lattice, layer - 1, width, is_taken)
+        is_taken[i], above = True, lattice.score[layer - 1, i]
+        spare = above + nearest - best + rules.beam
         if not spare > 0.0:
             break
         most = min(farthest, crow + spare * beta)
-        source, offset = lattice.edge[layer - 1, i], lattice.along_m[layer - 1, i]
-        rest = roads.length_m[source] - offset
-        is_searched, missing, own = False, count, -1
+        if not _from_one(roads, scratch, points, rules, lattice, i, step, crow, beta, most, most_s, passed):
+            return FULL
         for j in range(count):
-            if lattice.edge[layer, j] == source and lattice.along_m[layer, j] >= offset - rules.back_m:
-                missing, own = missing - 1, j
-        if own >= 0:
-            scratch.wanted[source] = 0
-        if missing > 0 and rest <= most:
-            keys, items = search(
-                roads, scratch, source, step, missing, points.latitude_deg[there], points.longitude_deg[there],
-                rules.radius_m, most - rest, most_s, keys, items,
-            )  # fmt: skip
-            is_searched = True
-        if own >= 0:
-            scratch.wanted[source] = step
-        settled = 2 * scratch.numbers[0] + 1
-        for j in range(count):
-            goal = lattice.edge[layer, j]
-            if j == own:
-                length = max(lattice.along_m[layer, j] - offset, 0.0)
-                travel = roads.travel_time_s[goal] * length / max(roads.length_m[goal], 1e-6)
-            elif is_searched and scratch.mark[goal] == settled:
-                length = rest + scratch.along_m[goal] + lattice.along_m[layer, j]
-                travel = (
-                    roads.travel_time_s[source] * rest / max(roads.length_m[source], 1e-6)
-                    + scratch.spent_s[goal]
-                    + roads.travel_time_s[goal] * lattice.along_m[layer, j] / max(roads.length_m[goal], 1e-6)
-                )
-            else:
-                continue
-            if length > most or travel > most_s:
-                continue
-            is_reached = True
-            lattice.step[layer, i, j] = -abs(length - crow) / beta + time_log(travel, passed)
-            best = max(best, lattice.score[layer - 1, i] + lattice.step[layer, i, j] + lattice.emission[layer, j])
-            lattice.excess_m[layer, i, j] = length - crow
-            lattice = _store_path(lattice, scratch, layer, i, j, -1 if j == own else goal)
-    if is_reached:
-        _score(lattice, layer, width, count)
-        lattice.sizes[0] = layer + 1
-    else:
-        lattice.sizes[1] = start
-    return lattice, keys, items, is_reached
+            best = max(best, above + lattice.step[first + i * count + j] + lattice.emission[layer, j])
+    if best == -np.inf:
+        lattice.sizes[1], lattice.sizes[2] = first, start
+        return UNREACHED
+    _score(lattice, layer, width, count)
+    lattice.sizes[0] = layer + 1
+    return REACHED
 
 
 @kernel
-def _store_path(lattice: Lattice, scratch: Scratch, layer: int, i: int, j: int, goal: int) -> Lattice:
-    """The edges of the last search's path to ``goal`` (-1: the candidates share their edge)."""
+def _best_left(lattice: Lattice, layer: int, width: int, is_taken: _Array) -> int:
+    """The candidate of a layer with the best score of those not taken yet."""
+    best = -1
+    for i in range(width):
+        if not is_taken[i] and (best < 0 or lattice.score[layer, i] > lattice.score[layer, best]):
+            best = i
+    return best
+
+
+@kernel
+def _from_one(
+    roads: Roads,
+    scratch: Scratch,
+    points: Points,
+    rules: Rules,
+    lattice: Lattice,
+    i: int,
+    step: int,
+    crow: float,
+    beta: float,
+    most: float,
+    most_s: float,
+    passed: float,
+) -> bool:
+    """All transitions from candidate i of the last layer; False where an array is full."""
+    layer = lattice.sizes[0]
+    there, count = lattice.point[layer], lattice.count[layer]
+    source, offset = lattice.edge[layer - 1, i], lattice.along_m[layer - 1, i]
+    rest = roads.length_m[source] - offset
+    own, is_searched = -1, False
+    for j in range(count):
+        if lattice.edge[layer, j] == source and lattice.along_m[layer, j] >= offset - rules.back_m:
+            own = j
+    missing = count - (1 if own >= 0 else 0)
+    if own >= 0:
+        scratch.wanted[source] = 0
+    if missing > 0 and rest <= most:
+        is_searched = True
+        if not search(
+            roads, scratch, source, step, missing, points.latitude_deg[there], points.longitude_deg[there],
+            rules.radius_m, most - rest, most_s,
+        ):  # fmt: skip
+            return False
+    if own >= 0:
+        scratch.wanted[source] = step
+    settled, share = 2 * scratch.numbers[0] + 1, rest / max(roads.length_m[source], 1e-6)
+    for j in range(count):
+        goal, along = lattice.edge[layer, j], lattice.along_m[layer, j]
+        if j == own:
+            length = max(along - offset, 0.0)
+            travel = roads.travel_time_s[goal] * length / max(roads.length_m[goal], 1e-6)
+        elif is_searched and scratch.mark[goal] == settled:
+            length = rest + scratch.along_m[goal] + along
+            travel = roads.travel_time_s[source] * share + scratch.spent_s[goal]
+            travel += roads.travel_time_s[goal] * along / max(roads.length_m[goal], 1e-6)
+        else:
+            continue
+        if length > most or travel > most_s:
+            continue
+        pair = lattice.first_pair[layer] + i * count + j
+        lattice.step[pair] = -abs(length - crow) / beta + time_log(travel, passed)
+        lattice.excess_m[pair] = length - crow
+        if not _store_path(lattice, scratch, pair, -1 if j == own else goal):
+            return False
+    return True
+
+
+@kernel
+def _store_path(lattice: Lattice, scratch: Scratch, pair: int, goal: int) -> bool:
+    """The edges of the last search's path to ``goal`` (-1: the candidates share their edge); False where it is full."""
     size, at = 0, goal
     while at >= 0:
         size, at = size + 1, scratch.previous[at]
-    begin = lattice.sizes[1]
-    lattice = with_room(lattice, 0, begin + size)
+    begin = lattice.sizes[2]
+    if begin + size > len(lattice.path):
+        return False
     at = goal
     for place in range(begin + size - 1, begin - 1, -1):
         lattice.path[place] = at
         at = scratch.previous[at]
-    lattice.path_first[layer, i, j], lattice.path_size[layer, i, j] = begin, size
-    lattice.sizes[1] = begin + size
-    return lattice
+    lattice.path_first[pair], lattice.path_size[pair], lattice.sizes[2] = begin, size, begin + size
+    return True
 
 
 @kernel
 def _score(lattice: Lattice, layer: int, width: int, count: int) -> None:
     """Scores of the best and of all sequences up to each candidate of a layer."""
+    first = lattice.first_pair[layer]
     for j in range(count):
         best, back, top = -np.inf, -1, -np.inf
         for i in range(width):
-            value = lattice.score[layer - 1, i] + lattice.step[layer, i, j]
+            value = lattice.score[layer - 1, i] + lattice.step[first + i * count + j]
             if value > best:
                 best, back = value, i
-            top = max(top, lattice.forward[layer - 1, i] + lattice.step[layer, i, j])
+            top = max(top, lattice.forward[layer - 1, i] + lattice.step[first + i * count + j])
         total = 0.0
         if top > -np.inf:
             for i in range(width):
-                total += math.exp(lattice.forward[layer - 1, i] + lattice.step[layer, i, j] - top)
+                total += math.exp(lattice.forward[layer - 1, i] + lattice.step[first + i * count + j] - top)
         lattice.score[layer, j] = best + lattice.emission[layer, j]
         lattice.back[layer, j] = back
         lattice.forward[layer, j] = -np.inf if total == 0.0 else top + math.log(total) + lattice.emission[layer, j]

@@ -57,15 +57,19 @@ class Scratch(NamedTuple):
     """int32[E] and"""
     slot: Ints
     """int32[E]: for `edges_around`, and for places in a route."""
+    keys: Floats
+    """float64[H] and"""
+    items: Ints
+    """int32[H]: a heap."""
     numbers: Ints
     """int32[2]: the numbers of the last search, and of the last use of ``seen`` and ``wanted``."""
 
 
-def make_scratch(num_edges: int) -> Scratch:
-    """44 bytes per edge."""
+def make_scratch(num_edges: int, heap: int) -> Scratch:
+    """44 bytes per edge, 12 per place in the heap."""
     floats = [np.empty(num_edges) for _ in range(3)]
     marks = [np.zeros(num_edges, np.int32) for _ in range(5)]
-    return Scratch(*floats, *marks, np.zeros(2, np.int32))
+    return Scratch(*floats, *marks, np.empty(heap), np.empty(heap, np.int32), np.zeros(2, np.int32))
 
 
 @kernel
@@ -109,23 +113,21 @@ def search(
     radius_m: float,
     most_m: float,
     most_s: float,
-    keys: _Array,
-    items: _Array,
-) -> tuple[_Array, _Array]:
-    """Dijkstra from the end of ``source`` to ``missing`` edges whose ``wanted`` is ``step``; the heap, which may grow.
+) -> bool:
+    """Dijkstra from the end of ``source`` to ``missing`` edges whose ``wanted`` is ``step``; False: the heap is full.
 
     Edges that start more than ``most_m`` metres or ``most_s`` seconds away are not entered, nor those from whose start
     nothing within ``radius_m`` of (latitude, longitude) can be reached in ``most_m``. Which targets were reached: those
     with mark 2 n + 1, n being the number of the search, ``scratch.numbers[0]``.
     """
     opened = 2 * next_search(scratch)
-    cost, mark, size = scratch.cost, scratch.mark, 0
+    cost, mark, keys, items, size = scratch.cost, scratch.mark, scratch.keys, scratch.items, 0
     for turn in range(roads.first_out[source], roads.first_out[source + 1]):
         there, reach = roads.to_edge[turn], roads.turn_cost[turn]
         cost[there], mark[there] = reach, opened
         scratch.along_m[there], scratch.spent_s[there], scratch.previous[there] = 0.0, 0.0, -1
         if size == len(keys):
-            keys, items = np.append(keys, np.empty_like(keys)), np.append(items, np.empty_like(items))
+            return False
         size = push(keys, items, size, reach, there)
     while size > 0:
         here, at = keys[0], items[0]
@@ -145,12 +147,12 @@ def search(
         if along + rest > most_m:
             continue
         begin, end = roads.first_out[at], roads.first_out[at + 1]
-        while size + end - begin > len(keys):
-            keys, items = np.append(keys, np.empty_like(keys)), np.append(items, np.empty_like(items))
+        if size + end - begin > len(keys):
+            return False
         for turn in range(begin, end):
             there, reach = roads.to_edge[turn], here + roads.turn_cost[turn]
             if mark[there] < opened or (mark[there] == opened and reach < cost[there]):
                 cost[there], mark[there], scratch.previous[there] = reach, opened, at
                 scratch.along_m[there], scratch.spent_s[there] = along, spent
                 size = push(keys, items, size, reach, there)
-    return keys, items
+    return True
