@@ -28,6 +28,7 @@ from .console import (
 from .contradictions import contradictions
 from .explain import explain
 from .influence import influence
+from .match import match, traces
 from .plan import plan
 from .reachable import reachable
 from .rebase import rebase
@@ -311,6 +312,8 @@ app.command()(select)
 app.command()(contradictions)
 app.command()(surface)
 app.command()(rebase)
+app.command()(match)
+app.command()(traces)
 
 
 @app.command()

@@ -1,0 +1,356 @@
+"""The lattice of a trace: candidates of each point, and what it takes to get from those of one to those of the next.
+
+A hidden Markov model in the sense of Newson and Krumm (2009): emission by distance, transition by how much longer the
+route between two candidates is than the crow flies, both as logarithms up to a constant. Compiled.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.compiled import kernel
+from ..core.types import Floats, Ids, Ints
+from ..graphs.segment_grid import SegmentGrid, edges_around
+from .matching_search import Roads, Scratch, crow_m, next_use, search
+
+_Array = Any
+"""A numpy array inside a kernel; shapes stand in the comments and docstrings."""
+_NEAR = 1024
+"""Edges around one point that are looked at; where there are more, the radius shrinks."""
+_OUTLIER = 1e-4
+"""Probability, beside that of a place at the road itself, that a point says nothing: no distance costs more."""
+_HEADING = 2.0
+"""Concentration of a heading around the road's bearing: the opposite direction costs twice as many nats."""
+_LEAST_SPEED_KMH = 7.0
+"""A heading means nothing below it."""
+_SPEED_LOG = 0.25
+"""Standard deviation of the logarithm of speed above free flow; slower than that is always possible."""
+_MOST_SPEED_NATS = 4.0
+REACHED, UNREACHED, FULL = 0, 1, 2
+"""How an attempt to go on ended; arrays that are full are made larger, and everything done anew."""
+BETA_BINS = 16
+"""Scales of the transition by crow distance: bin b is 2**b to 2**(b+1) metres."""
+
+
+class Points(NamedTuple):
+    """Points of traces one after the other, as kernels read them; NaN where a time, heading or speed is not known."""
+
+    latitude_deg: Floats
+    longitude_deg: Floats
+    time_s: Floats
+    sigma_m: Floats
+    """Standard deviation of each point's error, per axis."""
+    heading_deg: Floats
+    speed_kmh: Floats
+
+
+class Rules(NamedTuple):
+    """Numbers of a matching run."""
+
+    radius_m: float
+    """Candidates lie within it."""
+    max_candidates: int
+    beta_m: Floats
+    """float64[`BETA_BINS`], mean excess of a route over the crow's distance, by that distance."""
+    back_m: float
+    """Going back along an edge by so much is standing still."""
+    max_excess: float
+    """No route is looked for that is longer than the crow's distance by more than so many times beta + ``detour_m``."""
+    detour_m: float
+    max_ratio: float
+    """Nor one that takes more than so many times the time that passed."""
+    slack_s: float
+    """Added to the time that passed, beside what the noise of both points is worth."""
+    max_gap_s: float
+    """Points farther apart are not joined, nor those farther than"""
+    max_gap_m: float
+    max_dropped: int
+    """Points in a row that may be left out where no route leads to them, before the trace is cut."""
+    beam: float
+    """Steps are not looked for that would end so many nats below the best sequence up to the same point."""
+    stub_m: float
+    """An end edge of which less was travelled is left out."""
+
+
+class Lattice(NamedTuple):
+    """Layers of candidates, K each at most, and the steps between them; what one thread writes per trace.
+
+    The step from candidate i of the layer before to candidate j stands at ``first_pair[layer] + i * count[layer] + j``.
+    """
+
+    count: Ints
+    """int32[L], candidates of each layer."""
+    point: Ids
+    """int64[L]."""
+    crow_m: Floats
+    """float64[L], from the point before."""
+    first_pair: Ids
+    """int64[L]."""
+    edge: Ints
+    """int32[L, K]."""
+    along_m: Floats
+    """float64[L, K]."""
+    distance_m: Floats
+    emission: Floats
+    score: Floats
+    """float64[L, K], of the best sequence up to a candidate."""
+    back: Ints
+    """int32[L, K], its candidate in the layer before."""
+    forward: Floats
+    """float64[L, K], of all sequences up to a candidate."""
+    step: Floats
+    """float64[S], of the transition; -inf: none."""
+    excess_m: Floats
+    """float64[S], by how much its route is longer than the crow's distance."""
+    path_first: Ids
+    """int64[S]: its edges after the first one are ``path[path_first : path_first + path_size]``."""
+    path_size: Ints
+    path: Ints
+    sizes: Ids
+    """int64[3]: layers, steps, edges in ``path``."""
+
+
+def make_lattice(layers: int, width: int, steps: int, edges: int) -> Lattice:
+    """An empty one with room for so much; what is not written takes no memory."""
+    floats = [np.empty((layers, width)) for _ in range(5)]
+    return Lattice(
+        np.empty(layers, np.int32),
+        np.empty(layers, np.int64),
+        np.empty(layers),
+        np.empty(layers, np.int64),
+        np.empty((layers, width), np.int32),
+        *floats[:4],
+        np.empty((layers, width), np.int32),
+        floats[4],
+        np.empty(steps),
+        np.empty(steps),
+        np.empty(steps, np.int64),
+        np.empty(steps, np.int32),
+        np.empty(edges, np.int32),
+        np.zeros(3, np.int64),
+    )
+
+
+@kernel
+def find_candidates(
+    grid: SegmentGrid, roads: Roads, scratch: Scratch, points: Points, p: int, rules: Rules, lattice: Lattice
+) -> int:
+    """Write the candidates of point p into the layer after the last one, nearest first; how many there are."""
+    edge, along = np.empty(_NEAR, np.int32), np.empty(_NEAR)
+    distance, bearing = np.empty(_NEAR), np.empty(_NEAR)
+    radius, found = rules.radius_m, _NEAR
+    while found == _NEAR:
+        found = edges_around(
+            grid, points.latitude_deg[p], points.longitude_deg[p], radius, next_use(scratch), scratch.seen,
+            scratch.slot, edge, along, distance, bearing,
+        )  # fmt: skip
+        radius *= 0.7
+    layer, count = lattice.sizes[0], min(found, rules.max_candidates)
+    for k in range(count):
+        best = k
+        for other in range(k + 1, found):
+            if distance[other] < distance[best] or (distance[other] == distance[best] and edge[other] < edge[best]):
+                best = other
+        edge[k], edge[best] = edge[best], edge[k]
+        along[k], along[best] = along[best], along[k]
+        distance[k], distance[best] = distance[best], distance[k]
+        bearing[k], bearing[best] = bearing[best], bearing[k]
+        lattice.edge[layer, k] = edge[k]
+        lattice.along_m[layer, k] = min(along[k], roads.length_m[edge[k]])
+        lattice.distance_m[layer, k] = distance[k]
+        lattice.emission[layer, k] = _emission(roads, points, p, edge[k], distance[k], bearing[k])
+    lattice.count[layer], lattice.point[layer] = count, p
+    return count
+
+
+@kernel
+def _emission(roads: Roads, points: Points, p: int, edge: int, distance: float, bearing: float) -> float:
+    """Log-probability of a point at an edge, up to a constant of the point."""
+    result = math.log(math.exp(-0.5 * (distance / points.sigma_m[p]) ** 2) + _OUTLIER)
+    speed = points.speed_kmh[p]
+    if not math.isnan(points.heading_deg[p]) and not speed < _LEAST_SPEED_KMH:
+        result += _HEADING * (math.cos(math.radians(points.heading_deg[p] - bearing)) - 1.0)
+    if speed > roads.speed_kmh[edge] > 0.0:
+        result -= min(0.5 * (math.log(speed / roads.speed_kmh[edge]) / _SPEED_LOG) ** 2, _MOST_SPEED_NATS)
+    return result
+
+
+@kernel
+def begin_chain(lattice: Lattice) -> None:
+    """Take the layer just written as the first one of a chain."""
+    for k in range(lattice.count[0]):
+        lattice.score[0, k] = lattice.forward[0, k] = lattice.emission[0, k]
+        lattice.back[0, k] = -1
+    lattice.sizes[0], lattice.sizes[1], lattice.sizes[2] = 1, 0, 0
+
+
+@kernel
+def beta_at(beta_m: _Array, crow: float) -> float:
+    """Scale of the transition at a crow distance, between the middles of two bins."""
+    place = math.log2(max(crow, 1.0)) - 0.5
+    low = min(max(int(math.floor(place)), 0), BETA_BINS - 1)
+    high = min(low + 1, BETA_BINS - 1)
+    share = min(max(place - low, 0.0), 1.0)
+    return beta_m[low] + share * (beta_m[high] - beta_m[low])
+
+
+@kernel
+def time_log(travel_s: float, passed_s: float) -> float:
+    """Log-probability of a free-flow time in the time that passed: one-sided, for slower is always possible."""
+    if not travel_s > passed_s:  # also where times are not known
+        return 0.0
+    return -0.5 * (math.log(travel_s / passed_s) / _SPEED_LOG) ** 2
+
+
+@kernel
+def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattice: Lattice) -> int:
+    """Join the layer just written to the chain: `REACHED`, `UNREACHED`, or `FULL` where arrays must be larger."""
+    layer = lattice.sizes[0]
+    here, there = lattice.point[layer - 1], lattice.point[layer]
+    crow = crow_m(
+        points.latitude_deg[here], points.longitude_deg[here], points.latitude_deg[there], points.longitude_deg[there]
+    )
+    beta = beta_at(rules.beta_m, crow)
+    lattice.crow_m[layer] = crow
+    farthest = crow + rules.max_excess * beta + rules.detour_m
+    noise_m = points.sigma_m[here] + points.sigma_m[there]
+    passed = points.time_s[there] - points.time_s[here] + rules.slack_s + noise_m / 10.0
+    most_s = np.inf if math.isnan(passed) else rules.max_ratio * passed
+    width, count = lattice.count[layer - 1], lattice.count[layer]
+    first, start = lattice.sizes[1], lattice.sizes[2]
+    if first + width * count > len(lattice.step):
+        return FULL
+    lattice.first_pair[layer], lattice.sizes[1] = first, first + width * count
+    step, best, nearest = next_use(scratch), -np.inf, -np.inf
+    for j in range(count):
+        scratch.wanted[lattice.edge[layer, j]] = step
+        nearest = max(nearest, lattice.emission[layer, j])
+    for pair in range(first, first + width * count):
+        lattice.step[pair] = -np.inf
+    is_taken = np.zeros(width, np.bool_)
+    for _ in range(width):
+        # Sources by falling score: what one can give at most, beside the best found, is how far a search may go.
+        i = _best_left(lattice, layer - 1, width, is_taken)
+        is_taken[i], above = True, lattice.score[layer - 1, i]
+        spare = above + nearest - best + rules.beam
+        if not spare > 0.0:
+            break
+        most = min(farthest, crow + spare * beta)
+        if not _from_one(roads, scratch, points, rules, lattice, i, step, crow, beta, most, most_s, passed):
+            return FULL
+        for j in range(count):
+            best = max(best, above + lattice.step[first + i * count + j] + lattice.emission[layer, j])
+    if best == -np.inf:
+        lattice.sizes[1], lattice.sizes[2] = first, start
+        return UNREACHED
+    _score(lattice, layer, width, count)
+    lattice.sizes[0] = layer + 1
+    return REACHED
+
+
+@kernel
+def _best_left(lattice: Lattice, layer: int, width: int, is_taken: _Array) -> int:
+    """The candidate of a layer with the best score of those not taken yet."""
+    best = -1
+    for i in range(width):
+        if not is_taken[i] and (best < 0 or lattice.score[layer, i] > lattice.score[layer, best]):
+            best = i
+    return best
+
+
+@kernel
+def _from_one(
+    roads: Roads,
+    scratch: Scratch,
+    points: Points,
+    rules: Rules,
+    lattice: Lattice,
+    i: int,
+    step: int,
+    crow: float,
+    beta: float,
+    most: float,
+    most_s: float,
+    passed: float,
+) -> bool:
+    """All transitions from candidate i of the last layer; False where an array is full."""
+    layer = lattice.sizes[0]
+    there, count = lattice.point[layer], lattice.count[layer]
+    source, offset = lattice.edge[layer - 1, i], lattice.along_m[layer - 1, i]
+    rest = roads.length_m[source] - offset
+    own, is_searched = -1, False
+    for j in range(count):
+        if lattice.edge[layer, j] == source and lattice.along_m[layer, j] >= offset - rules.back_m:
+            own = j
+    missing = count - (1 if own >= 0 else 0)
+    if own >= 0:
+        scratch.wanted[source] = 0
+    if missing > 0 and rest <= most:
+        is_searched = True
+        if not search(
+            roads, scratch, source, step, missing, points.latitude_deg[there], points.longitude_deg[there],
+            rules.radius_m, most - rest, most_s,
+        ):  # fmt: skip
+            return False
+    if own >= 0:
+        scratch.wanted[source] = step
+    settled, share = 2 * scratch.numbers[0] + 1, rest / max(roads.length_m[source], 1e-6)
+    for j in range(count):
+        goal, along = lattice.edge[layer, j], lattice.along_m[layer, j]
+        if j == own:
+            length = max(along - offset, 0.0)
+            travel = roads.travel_time_s[goal] * length / max(roads.length_m[goal], 1e-6)
+        elif is_searched and scratch.mark[goal] == settled:
+            length = rest + scratch.along_m[goal] + along
+            travel = roads.travel_time_s[source] * share + scratch.spent_s[goal]
+            travel += roads.travel_time_s[goal] * along / max(roads.length_m[goal], 1e-6)
+        else:
+            continue
+        if length > most or travel > most_s:
+            continue
+        pair = lattice.first_pair[layer] + i * count + j
+        lattice.step[pair] = -abs(length - crow) / beta + time_log(travel, passed)
+        lattice.excess_m[pair] = length - crow
+        if not _store_path(lattice, scratch, pair, -1 if j == own else goal):
+            return False
+    return True
+
+
+@kernel
+def _store_path(lattice: Lattice, scratch: Scratch, pair: int, goal: int) -> bool:
+    """The edges of the last search's path to ``goal`` (-1: the candidates share their edge); False where it is full."""
+    size, at = 0, goal
+    while at >= 0:
+        size, at = size + 1, scratch.previous[at]
+    begin = lattice.sizes[2]
+    if begin + size > len(lattice.path):
+        return False
+    at = goal
+    for place in range(begin + size - 1, begin - 1, -1):
+        lattice.path[place] = at
+        at = scratch.previous[at]
+    lattice.path_first[pair], lattice.path_size[pair], lattice.sizes[2] = begin, size, begin + size
+    return True
+
+
+@kernel
+def _score(lattice: Lattice, layer: int, width: int, count: int) -> None:
+    """Scores of the best and of all sequences up to each candidate of a layer."""
+    first = lattice.first_pair[layer]
+    for j in range(count):
+        best, back, top = -np.inf, -1, -np.inf
+        for i in range(width):
+            value = lattice.score[layer - 1, i] + lattice.step[first + i * count + j]
+            if value > best:
+                best, back = value, i
+            top = max(top, lattice.forward[layer - 1, i] + lattice.step[first + i * count + j])
+        total = 0.0
+        if top > -np.inf:
+            for i in range(width):
+                total += math.exp(lattice.forward[layer - 1, i] + lattice.step[first + i * count + j] - top)
+        lattice.score[layer, j] = best + lattice.emission[layer, j]
+        lattice.back[layer, j] = back
+        lattice.forward[layer, j] = -np.inf if total == 0.0 else top + math.log(total) + lattice.emission[layer, j]
