@@ -21,7 +21,7 @@ SIZES = ((2, 3), (5, 9), (9, 24))
 
 def routes_by_cost(network, turn_cost, starts, goals, ending, most):
     """Every route that costs at most ``most``, as (cost, edges), the cheapest first; starts are (edge, initial)."""
-    found, open_ones = [], [(initial, (edge,)) for edge, initial in starts]
+    found, open_ones = [], [(initial, (edge,)) for edge, initial in starts if initial <= most]
     while open_ones:
         cost, edges = open_ones.pop()
         if edges[-1] in goals:
