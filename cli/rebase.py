@@ -37,7 +37,8 @@ def rebase(
         update(0, "reading the model")
         learned = load_model(model)
         update(0, "reading the new map")
-        roads = read_roads(network)
+        # A limit that was tagged since then changes its own road, and not all of its class.
+        roads = read_roads(network, class_speeds_kmh=learned.network.report.get("class_speeds_kmh"))
         update(0, "finding the roads of the one on the other")
         found = rebase(learned, roads)
     with locked(output):

@@ -5,7 +5,7 @@ Each edge holds all nodes and ways in order of travel; for its attributes see `t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -42,13 +42,21 @@ def check_join(value: str) -> None:
         raise ConfigurationError(where="join", problem=f"{value!r} is none of {', '.join(get_args(Join))}")
 
 
-def assemble(roads: OsmRoads, *, join: Join = "attributes", junctions: Bools | None = None) -> JoinedRoads:
+def assemble(
+    roads: OsmRoads,
+    *,
+    join: Join = "attributes",
+    junctions: Bools | None = None,
+    class_speeds_kmh: Mapping[str, float] | None = None,
+) -> JoinedRoads:
     """Graph, attributes and shapes of an extract; nodes in Z-order, edges by tail, head and id.
 
     Parameters
     ----------
     junctions
         bool[K] per row of ``roads.node_id``: where the source itself says edges end; ``join`` then has no effect.
+    class_speeds_kmh
+        See `trodden.graphs.reading.read_roads`.
 
     Notes
     -----
@@ -58,7 +66,7 @@ def assemble(roads: OsmRoads, *, join: Join = "attributes", junctions: Bools | N
     segments, counts = make_segments(roads)
     chains, joining = _join(roads, segments, join, junctions)
     graph, by_tail, num_collisions = _graph(roads, segments, chains)
-    attributes, speeds = edge_attributes(roads.ways, segments, chains)
+    attributes, speeds = edge_attributes(roads.ways, segments, chains, class_speeds_kmh)
     report = {
         **roads.report,
         "segments": counts,
@@ -68,7 +76,7 @@ def assemble(roads: OsmRoads, *, join: Join = "attributes", junctions: Bools | N
             "edge_id_collisions": num_collisions,
         },
         "shape": _shape_counts(graph),
-        "speeds": speeds,
+        **speeds,
     }
     return JoinedRoads(graph, attributes.take(by_tail), _shapes(roads, segments, chains).take(by_tail), report)
 

@@ -188,30 +188,48 @@ def compact(column: Categories) -> Categories:
     return Categories(codes.astype(np.int32), tuple(column.levels[code] for code in used))
 
 
-def impute_speeds(speed_kmh: Floats, road_class: Categories) -> tuple[Floats32, dict[str, int]]:
+def class_speeds(speed_kmh: Floats, road_class: Categories) -> dict[str, float]:
+    """What `impute_speeds` gives to edges of every class, in km/h."""
+    codes, levels = road_class.codes, road_class.levels
+    is_tagged: Bools = ~np.isnan(speed_kmh)
+    counts = np.bincount(codes[is_tagged], minlength=len(levels))
+    sums = np.bincount(codes[is_tagged], weights=speed_kmh[is_tagged], minlength=len(levels))
+    default = np.array([DEFAULT_SPEED_KMH.get(level, OTHER_SPEED_KMH) for level in levels])
+    by_class = np.where(counts > 0, sums / np.maximum(counts, 1), default)
+    return dict(zip(levels, by_class.tolist(), strict=True))
+
+
+def impute_speeds(
+    speed_kmh: Floats, road_class: Categories, given: Mapping[str, float] | None = None
+) -> tuple[Floats32, dict[str, int]]:
     """Speeds for edges without a tagged one: the mean of the tagged edges of their class, else `DEFAULT_SPEED_KMH`.
 
     Parameters
     ----------
     speed_kmh
         float64[E], NaN where not tagged.
+    given
+        Speeds of classes in km/h, in place of those: `class_speeds` of another reading.
 
     Returns
     -------
     tuple
-        float32[E] in km/h, > 0, and the counts ``tagged``, ``class_mean``, ``class_default``. O(E).
+        float32[E] in km/h, > 0, and the counts ``tagged``, ``class_mean``, ``class_default`` and, where some are,
+        ``class_given``. O(E).
     """
-    codes, num_levels = road_class.codes, len(road_class.levels)
+    codes, levels = road_class.codes, road_class.levels
     is_tagged: Bools = ~np.isnan(speed_kmh)
-    counts = np.bincount(codes[is_tagged], minlength=num_levels)
-    sums = np.bincount(codes[is_tagged], weights=speed_kmh[is_tagged], minlength=num_levels)
-    default = np.array([DEFAULT_SPEED_KMH.get(level, OTHER_SPEED_KMH) for level in road_class.levels])
-    by_class = np.where(counts > 0, sums / np.maximum(counts, 1), default)
-    is_mean = ~is_tagged & (counts[codes] > 0)
+    counts = np.bincount(codes[is_tagged], minlength=len(levels))
+    known = class_speeds(speed_kmh, road_class) | dict(given or {})
+    by_class = np.array([known[level] for level in levels])
+    is_given = ~is_tagged & np.array([level in (given or {}) for level in levels], bool)[codes]
+    is_mean = ~is_tagged & ~is_given & (counts[codes] > 0)
     filled = np.where(is_tagged, speed_kmh, by_class[codes]).astype(np.float32)
     tally = {
         "tagged": int(is_tagged.sum()),
         "class_mean": int(is_mean.sum()),
-        "class_default": int((~is_tagged & ~is_mean).sum()),
+        "class_default": int((~is_tagged & ~is_mean & ~is_given).sum()),
     }
+    if is_given.any():
+        tally["class_given"] = int(is_given.sum())
     return filled, tally

@@ -9,18 +9,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ..core.types import Bools, Codes, Floats, Ids, Ints
-from .attributes import compact, impute_speeds
+from .attributes import class_speeds, compact, impute_speeds
 from .joining import Chains
 from .road_graph import Categories, EdgeAttributes
 from .segments import Segments
 from .ways import WayTable
 
 
-def edge_attributes(ways: WayTable, segments: Segments, chains: Chains) -> tuple[EdgeAttributes, dict[str, int]]:
-    """Attributes of the joined edges by the rules of this module, and counts of tagged and imputed speeds."""
+def edge_attributes(
+    ways: WayTable, segments: Segments, chains: Chains, given_speeds: Mapping[str, float] | None = None
+) -> tuple[EdgeAttributes, dict[str, Any]]:
+    """Attributes of the joined edges by the rules of this module, and for the report: ``speeds``, counts of tagged and
+    imputed ones, and ``class_speeds_kmh``, which were imputed. ``given_speeds``: see `attributes.impute_speeds`.
+    """
     way, length = segments.way[chains.segment], segments.length_m[chains.segment]
     begins, chain_of = chains.first[:-1], chains.chain_of
     total = np.add.reduceat(length, begins)
@@ -35,7 +42,11 @@ def edge_attributes(ways: WayTable, segments: Segments, chains: Chains) -> tuple
         return np.asarray(np.logical_or.reduceat(mask[way], begins))
 
     road_class = named(ways.road_class)
-    speed, counts = impute_speeds(_joined_speeds(ways.speed_kmh[way], length, begins), road_class)
+    tagged = _joined_speeds(ways.speed_kmh[way], length, begins)
+    speed, counts = impute_speeds(tagged, road_class, given_speeds)
+    by_class = class_speeds(tagged, road_class) | {
+        level: kmh for level, kmh in (given_speeds or {}).items() if level in road_class.levels
+    }
     attributes = EdgeAttributes(
         length_m=total.astype(np.float32),
         speed_kmh=speed,
@@ -49,7 +60,7 @@ def edge_attributes(ways: WayTable, segments: Segments, chains: Chains) -> tuple
         access=named(ways.access),
         name=named(ways.name),
     )
-    return attributes, counts
+    return attributes, {"speeds": counts, "class_speeds_kmh": by_class}
 
 
 def _covering_most(values: Codes, length: Floats, chain_of: Ints, begins: Ids) -> Ints:

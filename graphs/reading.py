@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def read_roads(
     join: Join = "attributes",
     u_turns: UTurns = "dead_ends",
     include_service: bool = False,
+    class_speeds_kmh: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> RoadNetwork:
     """Read roads from an OSM file, a network folder or a stored network.
@@ -41,6 +43,9 @@ def read_roads(
         itself which moves there are.
     include_service
         OSM only: drive ``highway=service`` too.
+    class_speeds_kmh
+        OSM only: speeds of roads without a limit, by class, in place of the means of this extract. An earlier reading's
+        stand in its ``report["class_speeds_kmh"]``: then a limit tagged since changes its own road only.
     progress
         Called with one sentence at the start of each stage.
 
@@ -70,7 +75,9 @@ def read_roads(
     say = progress or (lambda _: None)
     if path.is_dir():
         return _read_folder(path, u_turns=u_turns, say=say)
-    return _read_osm_network(path, join=join, u_turns=u_turns, include_service=include_service, say=say)
+    return _read_osm_network(
+        path, class_speeds_kmh, join=join, u_turns=u_turns, include_service=include_service, say=say
+    )
 
 
 def _read_folder(path: Path, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
@@ -91,11 +98,19 @@ def _read_folder(path: Path, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
     return read_network_folder(path, u_turns=u_turns)
 
 
-def _read_osm_network(path: Path, *, join: Join, u_turns: UTurns, include_service: bool, say: Progress) -> RoadNetwork:
+def _read_osm_network(
+    path: Path,
+    class_speeds_kmh: Mapping[str, float] | None,
+    *,
+    join: Join,
+    u_turns: UTurns,
+    include_service: bool,
+    say: Progress,
+) -> RoadNetwork:
     say("reading ways and nodes")
     roads = read_osm(path, include_service=include_service)
     say("joining segments to edges")
-    joined = assemble(roads, join=join)
+    joined = assemble(roads, join=join, class_speeds_kmh=class_speeds_kmh)
     if joined.graph.num_edges == 0:
         num_ways, num_nodes = len(roads.ways.way_id), len(roads.node_id)
         raise EmptyNetworkError(

@@ -262,9 +262,7 @@ class TraceMatcher:
         points, first = _points(traces, noise, low, high), traces.first[begin : end + 1] - low
         is_timed = not bool(np.isnan(points.time_s).any())
         is_mean = self.settings.average and is_timed and noise.window_s > 0
-        thin, begins, origin, _ = condense(
-            points, first, noise.window_s, noise.white_m, 2.0 * noise.sigma_m, is_mean
-        )
+        thin, begins, origin, _ = condense(points, first, noise.window_s, noise.white_m, 2.0 * noise.sigma_m, is_mean)
         with self._workspace() as work:
             found, answers = work.match(self._grid, self._roads, thin, begins, rules)
         return found, answers, origin + low, begin

@@ -323,12 +323,12 @@ def condense(
                 sum_longitude += points.longitude_deg[q]
                 sum_time += points.time_s[q]
             place = (sum_latitude / number, sum_longitude / number)
-            error = math.sqrt(
-                max(points.sigma_m[middle] ** 2 - white_m * white_m * (1.0 - 1.0 / number), 9.0)
+            error = math.sqrt(max(points.sigma_m[middle] ** 2 - white_m * white_m * (1.0 - 1.0 / number), 9.0))
+            is_far = (
+                size == begins[trip]
+                or crow_m(latitude[size - 1], longitude[size - 1], place[0], place[1])
+                >= least_m * error / points.sigma_m[middle]
             )
-            is_far = size == begins[trip] or crow_m(
-                latitude[size - 1], longitude[size - 1], place[0], place[1]
-            ) >= least_m * error / points.sigma_m[middle]
             if is_far:
                 latitude[size], longitude[size], time[size] = place[0], place[1], sum_time / number
                 sigma[size], heading[size] = min(error, points.sigma_m[middle]), points.heading_deg[middle]

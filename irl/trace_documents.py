@@ -48,7 +48,9 @@ def read_gpx(path: Path, columns: TraceColumns) -> Traces:
     ]
     if not segments:
         raise InputFileError(
-            path=path, problem="has no track (trk with trkseg)", remedy="Export tracks: routes and waypoints have no times"
+            path=path,
+            problem="has no track (trk with trkseg)",
+            remedy="Export tracks: routes and waypoints have no times",
         )
     names = [path.stem if len(segments) == 1 else f"{path.stem}/{k + 1}" for k in range(len(segments))]
     rows = [[_gpx_point(point) for point in _children(segment, "trkpt")] for _, segment in segments]

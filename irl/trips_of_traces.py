@@ -76,9 +76,7 @@ def cut_trips(traces: Traces, rules: TripRules | None = None) -> Trips:
     count = np.bincount(rows, is_kept, minlength=len(traces))
     lost = np.flatnonzero((count == 0) & (np.diff(traces.first) > 0)).tolist()
     status = "too_short" if rules.cut_ends_m > 0 else "stationary"
-    skipped = tuple(
-        SkippedTrace(traces.trace_id[row], status, "no trip of two points is left of it") for row in lost
-    )
+    skipped = tuple(SkippedTrace(traces.trace_id[row], status, "no trip of two points is left of it") for row in lost)
     starts, ends, rows = starts[is_kept], ends[is_kept], rows[is_kept]
     return Trips(traces.cut(starts, ends, rows, _names(traces, rows)), rows, int(num_stops), skipped)
 

@@ -253,9 +253,16 @@ def test_a_speed_limit_moves_the_speeds_of_its_class_and_the_report_says_so(line
     (tmp_path / "limit.osm").write_text(
         xml.replace(street, street.replace("</way>", '<tag k="maxspeed" v="31"/></way>'))
     )
+    old = networks[0]
     change = rebase(linear, read_roads(tmp_path / "limit.osm")).report["cost_change"]
     assert 0 < change["unchanged"] < change["within_1_percent"] <= change["turns"]
-    assert change["turns"] == networks[0].turns.num_turns
+    assert change["turns"] == old.turns.num_turns
+    given = old.report["class_speeds_kmh"]
+    found = rebase(linear, read_roads(tmp_path / "limit.osm", class_speeds_kmh=given))
+    change = found.report["cost_change"]
+    entered = old.shapes.osm_way[old.shapes.first_way[old.turns.to_edge]]
+    assert change["turns"] - change["unchanged"] == (entered == 2003).sum()
+    assert found.model.network.report["class_speeds_kmh"] == given
 
 
 def test_features_that_the_new_map_lacks_are_named(networks, routes):
