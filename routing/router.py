@@ -74,7 +74,7 @@ class Router:
         self._index: EdgeIndex | None = None
         self._metrics = MetricSet(metric)
         self._requests = RequestCosts()
-        self._put(metric, model.turn_cost, model.entry_cost, model.ending, model.horizon)
+        self._put_model(metric, model)
 
     @classmethod
     def from_costs(
@@ -125,7 +125,7 @@ class Router:
         -----
         About 0.2 s on Porto: the hierarchy stays, only its numbers are new. Queries of other threads go on meanwhile.
         """
-        return self._put(name, turn_cost, entry_cost, ending or self._metrics.get(None).ending, "infinity")
+        return self._put(self._named(name, turn_cost, entry_cost, ending or self._metrics.get(None).ending, "infinity"))
 
     def add_model(self, name: str, model: RoutingModel) -> int:
         """Add the costs of another model of the same network, or replace those of that name; the new version.
@@ -141,7 +141,7 @@ class Router:
             raise WrongNetworkError(
                 what=f"the model for metric {name!r}", expected=model.network.checksum, found=self.network.checksum
             )
-        return self._put(name, model.turn_cost, model.entry_cost, model.ending, model.horizon)
+        return self._put_model(name, model)
 
     def remove_metric(self, name: str) -> None:
         """Route by these costs no more; queries under way finish.
@@ -358,11 +358,18 @@ class Router:
         name, version = costs.name, costs.version
         return Route(self.network, path, start, end, name, costs.turn_cost, costs.log_probability, version, ends, legs)
 
-    def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending, horizon: Horizon) -> int:
-        costs = NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending, horizon)
+    def _put_model(self, name: str, model: RoutingModel) -> int:
+        costs = self._named(name, model.turn_cost, model.entry_cost, model.ending, model.horizon)
+        costs.model = model
+        return self._put(costs)
+
+    def _put(self, costs: NamedCosts) -> int:
         version = self._metrics.put(costs)
-        self._requests.forget(name)
+        self._requests.forget(costs.name)
         return version
+
+    def _named(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending, horizon: Horizon) -> NamedCosts:
+        return NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending, horizon)
 
     def _costs(
         self, name: str | None, avoid: Mapping[str, float] | None = None, closed: Iterable[int] = ()
