@@ -10,13 +10,13 @@ import logging
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from .._version import __version__
-from ..core.errors import ConfigurationError, InputFileError, UnknownIdError
+from ..core.errors import ConfigurationError, InputFileError
 from .console import (
     BAD_INPUT,
     describe_model,
@@ -29,15 +29,12 @@ from .contradictions import contradictions
 from .explain import explain
 from .influence import influence
 from .plan import plan
+from .reachable import reachable
 from .regions import experts, partition
 from .report import report
+from .route import route
 from .select import select
 from .surface import surface
-
-if TYPE_CHECKING:
-    from ..irl.model import LearnedModel
-    from ..routing.route import Route
-    from ..routing.router import Router
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,9 +49,6 @@ ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="model folder, 
 NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="stored network, as `trodden build` writes it")]
 RoutesOption = Annotated[Path, typer.Option("--routes", metavar="FILE", help="routes, .csv or .parquet")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="fail on the first route that cannot be used")]
-_WAYS_TO_SAY = "lat,lon or edge:ID or osm:NODE"
-OriginPlace = Annotated[str, typer.Argument(metavar="ORIGIN", help=_WAYS_TO_SAY, parser=str.strip)]
-DestinationPlace = Annotated[str, typer.Argument(metavar="DESTINATION", help=_WAYS_TO_SAY, parser=str.strip)]
 
 _NEGATIVE_POINT = re.compile(r"-\.?\d")
 
@@ -103,15 +97,6 @@ class DrawBy(StrEnum):
     auto = "auto"
     factorization = "factorization"
     corridors = "corridors"
-
-
-class Metric(StrEnum):
-    """Costs that a model can be asked for routes under."""
-
-    learned = "learned"
-    fastest = "fastest"
-    shortest = "shortest"
-    fastest_penalised = "fastest_penalised"
 
 
 @app.callback(invoke_without_command=True)
@@ -376,62 +361,8 @@ def summarise(
     describe_model(learned)
 
 
-@app.command(cls=PointCommand)
-@guarded
-def route(
-    model: ModelPath,
-    origin: OriginPlace,
-    destination: DestinationPlace,
-    geojson: Annotated[Path | None, typer.Option(metavar="FILE", help="write the route as GeoJSON")] = None,
-    metric: Annotated[
-        Metric, typer.Option(metavar="NAME", help="learned, fastest, shortest or fastest_penalised")
-    ] = Metric.learned,
-) -> None:
-    """Find the best route between two points.
-
-    For example: trodden route MODEL -29.91,-71.25 osm:4512 --geojson route.geojson
-    """
-    from ..irl.checkpoints import load_model
-    from ..routing.formats import write_geojson
-    from ..routing.router import Router
-
-    learned = load_model(model)
-    router = Router(learned)
-    if metric is not Metric.learned:
-        _add_baseline(router, learned, metric.value)
-    found = router.route(origin, destination, metric=metric.value)
-    _describe_route(found, learned, f"{metric.value} route from {origin} to {destination}")
-    if geojson is not None:
-        write_geojson(found, geojson)
-        say(f"GeoJSON in {geojson}")
-
-
-def _add_baseline(router: Router, learned: LearnedModel, name: str) -> None:
-    from ..irl.model import entry_costs
-
-    if name not in learned.baseline_costs:
-        known = ", ".join(["learned", *learned.baseline_costs])
-        raise UnknownIdError(kind="metric", identifier=name, remedy=f"this model has: {known}")
-    cost = learned.baseline_costs[name]
-    router.add_metric(name, cost, entry_costs(0 * learned.entry_cost, cost, learned.network.turns.to_edge))
-
-
-def _describe_route(found: Route, learned: LearnedModel, title: str) -> None:
-    time = f", {found.travel_time_s / 60:.1f} min" if found.travel_time_s is not None else ""
-    unit = {"learned": "", "shortest": f" {learned.network.length_unit}"}.get(found.metric, " s")
-    say(title)
-    has_length = learned.network.attributes.length_m is not None
-    length = f", {found.length_m / 1000:.3f} km" if has_length else ""
-    say(f"{len(found.edges)} edges{length}{time}, cost {found.cost:.4f}{unit}")
-    if found.metric == "learned" and learned.horizon == "infinity":
-        simulated = " under a reward learned from simulated routes" if learned.is_simulated else ""
-        say(f"log-probability {found.log_probability:.4f}{simulated}")
-    for role, snap in (("origin", found.origin_snap), ("destination", found.destination_snap)):
-        if snap is not None and snap.distance_m > 0:
-            say(f"{role} snapped over {snap.distance_m:.0f} m to edge {int(learned.network.graph.edge_id[snap.edge])}")
-    say("edges: " + " ".join(map(str, found.edge_ids)))
-
-
+app.command(cls=PointCommand)(route)
+app.command(cls=PointCommand)(reachable)
 app.command(cls=PointCommand)(explain)
 app.command()(influence)
 

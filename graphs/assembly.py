@@ -19,6 +19,7 @@ from .joining import Chains, attribute_breakpoints, join_chains, topological_bre
 from .road_graph import EdgeAttributes, EdgeShapes, RoadGraph
 from .segments import Segments, make_segments
 from .stable_ids import stable_ids
+from .via_ways import meeting_nodes
 from .ways import OsmRoads, WayTable
 
 Join = Literal["attributes", "all", "none"]
@@ -134,7 +135,7 @@ def _signature(ways: WayTable) -> Ints:
 
 def _via_nodes(roads: OsmRoads) -> Bools:
     via = np.array([restriction.via for restriction in roads.restrictions], np.int64)
-    return np.isin(roads.node_id, via)
+    return np.isin(roads.node_id, via) | meeting_nodes(roads)
 
 
 def _shape_counts(graph: RoadGraph) -> dict[str, int]:

@@ -91,6 +91,8 @@ def _edges(network: RoadNetwork, cost: Floats | None) -> Iterator[tuple[int, int
     lines, ways, both_ways = _lines(network), _ways(network), _has_opposite(network)
     tails, heads = network.graph.tail.tolist(), network.graph.head.tolist()
     for edge, (tail, head) in enumerate(zip(tails, heads, strict=True)):
+        if edge in network.original_edge:
+            continue
         attributes: dict[str, Any] = {name: values[edge] for name, values in columns.items() if values[edge] != ""}
         attributes |= {"osmid": ways[edge], "oneway": not both_ways[edge]}
         if lines[edge] is not None:

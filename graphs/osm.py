@@ -56,7 +56,15 @@ def read_osm(path: str | Path, *, include_service: bool = False) -> OsmRoads:
     wanted = np.unique(ways.ref)
     node_id, latitude_e7, longitude_e7, nodes = _read_positions(path, wanted)
     report = {**collector.report(), "nodes": nodes, "restrictions": restrictions.report()}
-    return OsmRoads(ways, node_id, latitude_e7, longitude_e7, restrictions.restrictions(), report)
+    return OsmRoads(
+        ways,
+        node_id,
+        latitude_e7,
+        longitude_e7,
+        restrictions.restrictions(),
+        report,
+        restrictions.way_restrictions(),
+    )
 
 
 def _nothing_drivable(path: Path, report: Mapping[str, Any]) -> EmptyNetworkError:

@@ -15,6 +15,7 @@ from .osm import read_osm
 from .restrictions import build_turns
 from .road_graph import RoadNetwork
 from .store import KIND, load_network, make_network
+from .via_ways import add_copies, forbidden_sequences
 
 
 def read_roads(
@@ -103,7 +104,9 @@ def _read_osm_network(path: Path, *, join: Join, u_turns: UTurns, include_servic
             remedy="Make the extract with complete ways, as osmium extract does by default",
         )
     say("building turns")
-    turns, tally = build_turns(joined.graph, joined.shapes, roads.restrictions, u_turns=u_turns)
+    forbidden, over_ways = forbidden_sequences(joined.graph, joined.shapes, roads.way_restrictions)
+    made = add_copies(joined.graph, joined.attributes, joined.shapes, forbidden)
+    turns, tally = build_turns(made.graph, made.shapes, roads.restrictions, u_turns=u_turns, also_banned=made.ban)
     if turns.num_turns == 0:
         raise EmptyNetworkError(
             path=path,
@@ -111,6 +114,7 @@ def _read_osm_network(path: Path, *, join: Join, u_turns: UTurns, include_servic
             remedy="Choose a larger extract, or u_turns='dead_ends'",
         )
     restrictions = {**roads.report["restrictions"], **{key: tally.pop(key) for key in _RESTRICTION_KEYS}}
+    restrictions["via_ways"] = {**over_ways, "edges_copied": int(made.is_copy.sum())}
     report: dict[str, Any] = {
         "source": path.name,
         "kind": "osm",
@@ -118,7 +122,7 @@ def _read_osm_network(path: Path, *, join: Join, u_turns: UTurns, include_servic
         "restrictions": restrictions,
         "turns": tally,
     }
-    return make_network(joined.graph, joined.attributes, turns, joined.shapes, report)
+    return make_network(made.graph, made.attributes, turns, made.shapes, report)
 
 
 _RESTRICTION_KEYS = ("used", "without_effect", "banned_turns")

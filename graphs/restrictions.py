@@ -1,12 +1,12 @@
 """Turns with angles, U-turns and OSM turn restrictions.
 
 Which restriction relations act: ``type=restriction`` with a ``restriction`` (or ``restriction:motorcar``,
-``restriction:motor_vehicle``) value below, a single *node* as via, and ways that are driven here. Not used, but
-counted: via ways (their relation ids stand in the report), conditional and time-limited ones, those for other vehicles,
-those that except motor cars, and those whose parts are missing.
+``restriction:motor_vehicle``) value below, a single *node* or one or several *ways* as via (`trodden.graphs.via_ways`
+says how the latter count), and ways that are driven here. Not used, but counted: conditional and time-limited ones,
+those for other vehicles, those that except motor cars, and those whose parts are missing.
 
-A relation names ways, a turn joins edges. Its pairs are all (edge into via whose last way is ``from``, edge out of via
-whose first way is ``to``). Where a way passes through the via node there are several such pairs; then
+A relation names ways, a turn joins edges. With a via node its pairs are all (edge into via whose last way is ``from``,
+edge out of via whose first way is ``to``). Where a way passes through the via node there are several such pairs; then
 
 1. if ``from`` and ``to`` are one way: ``*_u_turn`` means the U-turns among the pairs, any other kind the rest;
 2. if not, and the kind says left or right, and some pairs bend that way: only those;
@@ -19,7 +19,7 @@ the U-turn included. Several relations at one edge all apply.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -49,6 +49,17 @@ class Restriction:
     to_ways: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class WayRestriction:
+    """One restriction over one or several via ways."""
+
+    relation: int
+    kind: str
+    via_ways: tuple[int, ...]
+    from_ways: tuple[int, ...]
+    to_ways: tuple[int, ...]
+
+
 Member = tuple[str, int, str]
 """(``"n"``, ``"w"`` or ``"r"``; OSM id; role)."""
 
@@ -59,7 +70,7 @@ class RestrictionReader:
 
     found: list[Restriction] = field(default_factory=list)
     not_used: Counter[str] = field(default_factory=Counter)
-    via_ways: list[int] = field(default_factory=list)
+    found_via_ways: list[WayRestriction] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
     def add(self, relation: int, tags: Mapping[str, str], members: Sequence[Member]) -> None:
@@ -76,11 +87,11 @@ class RestrictionReader:
         from_ways = tuple(ref for kind, ref, role in members if (kind, role) == ("w", "from"))
         to_ways = tuple(ref for kind, ref, role in members if (kind, role) == ("w", "to"))
         via_nodes = [ref for kind, ref, role in members if (kind, role) == ("n", "via")]
+        via_ways = tuple(ref for kind, ref, role in members if (kind, role) == ("w", "via"))
         if any(kind not in NO_KINDS | ONLY_KINDS for kind in kinds):
             self.not_used["unknown kind"] += 1
-        elif any((kind, role) == ("w", "via") for kind, _, role in members):
-            self.not_used["via way"] += 1
-            self.via_ways.append(relation)
+        elif via_ways and from_ways and to_ways:
+            self.found_via_ways += [WayRestriction(relation, kind, via_ways, from_ways, to_ways) for kind in kinds]
         elif len(via_nodes) != 1 or not from_ways or not to_ways:
             self.not_used["incomplete"] += 1
         else:
@@ -90,12 +101,15 @@ class RestrictionReader:
         """The usable ones, in order of their ids."""
         return tuple(sorted(self.found, key=lambda item: (item.relation, item.kind)))
 
+    def way_restrictions(self) -> tuple[WayRestriction, ...]:
+        """The usable ones over ways, in order of their ids."""
+        return tuple(sorted(self.found_via_ways, key=lambda item: (item.relation, item.kind)))
+
     def report(self) -> dict[str, Any]:
         """Counts by reason; JSON."""
         return {
             "relations": len(self.seen) + self.not_used["relation id given twice"],
             "not_used": dict(self.not_used.most_common()),
-            "via_way_relations_not_yet_used": sorted(self.via_ways),
         }
 
 
@@ -131,6 +145,7 @@ def build_turns(
     *,
     u_turns: UTurns = "dead_ends",
     lengths: Floats32 | None = None,
+    also_banned: Callable[[TurnGraph], Bools] | None = None,
 ) -> tuple[TurnGraph, dict[str, Any]]:
     """Every permitted move of a road graph.
 
@@ -141,6 +156,8 @@ def build_turns(
         every way on is banned is a dead end; ``"everywhere"``; ``"never"``. A ``no_u_turn`` relation always holds.
     lengths
         float32[E] or None; tells, without shapes, which of several edges backwards is the same road.
+    also_banned
+        Of all moves, bool[T]: what restrictions via ways take away.
 
     Returns
     -------
@@ -154,6 +171,8 @@ def build_turns(
     """
     moves = candidate_turns(graph, shapes, lengths)
     banned, report = _banned_turns(graph, shapes, moves, restrictions)
+    if also_banned is not None:
+        banned |= also_banned(moves)
     return finish_turns(moves, banned, u_turns=u_turns, report=report)
 
 
@@ -212,12 +231,13 @@ class _WayEnds:
         same_way = self.last_way[moves.from_edge[turns]] == self.first_way[moves.to_edge[turns]]
         wants_u_turn = kind.endswith("u_turn")
         turns = turns[~same_way | (moves.is_uturn[turns] == wants_u_turn)]
-        side = _side(kind)
+        side = side_of(kind)
         if len(turns) < 2 or side == 0 or moves.angle_deg is None:
             return turns
         bends = turns[np.sign(moves.angle_deg[turns]) == side]
         return bends if len(bends) else turns
 
 
-def _side(kind: str) -> Literal[-1, 0, 1]:
+def side_of(kind: str) -> Literal[-1, 0, 1]:
+    """-1 for a kind that says left, 1 for one that says right, else 0."""
     return -1 if "left" in kind else 1 if "right" in kind else 0

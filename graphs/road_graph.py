@@ -216,6 +216,38 @@ class RoadNetwork:
     checksum: str
     """SHA-256 over all arrays (`trodden.graphs.store.network_checksum`): the identity a model is bound to."""
 
+    @cached_property
+    def original_edge(self) -> dict[int, int]:
+        """Edges that are copies, made for a restriction via ways, and the edge each is a copy of; by position.
+
+        A copy stands for the same road, has a negative id, and is entered from some edges alone: a trip may end on it,
+        and begins on the original (`trodden.graphs.via_ways`). Without shapes there are none.
+        """
+        found: dict[int, int] = {}
+        if self.shapes is None:
+            return found
+        graph, shapes = self.graph, self.shapes
+
+        def course(edge: int) -> tuple[list[int], list[int]]:
+            nodes = shapes.osm_node[shapes.first_point[edge] : shapes.first_point[edge + 1]]
+            ways = shapes.osm_way[shapes.first_way[edge] : shapes.first_way[edge + 1]]
+            return nodes.tolist(), ways.tolist()  # two ways may run over the same nodes
+
+        for copy in np.flatnonzero(graph.edge_id < 0).tolist():
+            beside = range(*graph.first_out[graph.tail[copy] : graph.tail[copy] + 2].tolist())
+            same = (edge for edge in beside if graph.edge_id[edge] >= 0 and course(edge) == course(copy))
+            if (edge := next(same, None)) is not None:
+                found[copy] = edge
+        return found
+
+    @cached_property
+    def copies_of(self) -> dict[int, tuple[int, ...]]:
+        """The copies of every edge that has some; see `original_edge`."""
+        found: dict[int, tuple[int, ...]] = {}
+        for copy, edge in self.original_edge.items():
+            found[edge] = (*found.get(edge, ()), copy)
+        return found
+
     def edge_polyline(self, edge: int) -> Floats:
         """float64[P, 2] of (latitude, longitude) in degrees along one edge; `MissingDataError` without coordinates."""
         if self.shapes is not None:

@@ -54,7 +54,11 @@ class EdgeIndex:
         if shapes is not None:
             columns = shapes.first_point, shapes.latitude_e7, shapes.longitude_e7
             self._shapes = tuple(values.view(np.ndarray) for values in columns)
-        self._edges = np.flatnonzero(network.turns.is_main).astype(np.int32)
+        is_main = network.turns.is_main.copy()
+        for copy, edge in network.original_edge.items():  # the road is one: its original stands for both
+            is_main[edge] |= is_main[copy]
+            is_main[copy] = False
+        self._edges = np.flatnonzero(is_main).astype(np.int32)
         if len(self._edges) == 0:
             raise EmptyNetworkError(path="network", problem="has no edge to snap to", remedy="Check how it was read")
         points, row = _edge_points(network, self._edges)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.types import Bools, Floats, Ids, Ints
 from .attributes import categories, direction, parse_lanes, parse_speed_kmh, skip_reason
-from .restrictions import Restriction
+from .restrictions import Restriction, WayRestriction
 from .road_graph import Categories
 
 _TEXT_KEYS = ("highway", "surface", "access", "name")
@@ -57,6 +57,7 @@ class OsmRoads:
     longitude_e7: Ints
     restrictions: tuple[Restriction, ...]
     report: dict[str, Any]
+    way_restrictions: tuple[WayRestriction, ...] = ()
 
 
 @dataclass(eq=False)

@@ -232,7 +232,7 @@ def solve_block(
 
 
 @kernel
-def _uniform(state: _Array) -> float:
+def uniform(state: _Array) -> float:
     """The next number in [0, 1) of a stream, splitmix64 (Steele, Lea & Flood 2014); ``state`` uint64[1] moves on."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     mixed = state[0]
@@ -271,7 +271,7 @@ def draw_block(
                 edges = np.append(edges, np.empty(len(edges), np.int32))
             edges[size] = state[low + at]
             size += 1
-            left = _uniform(stream)
+            left = uniform(stream)
             if at < num_goals[n]:
                 left -= 1.0 if is_absorbing else np.exp(-value[low + at])
                 if left < 0.0:

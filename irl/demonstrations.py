@@ -13,6 +13,7 @@ import numpy as np
 from ..core.errors import DemonstrationError, NoDemonstrationsError, UnknownIdError, WrongNetworkError
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.road_graph import RoadNetwork, ragged_rows
+from ..graphs.via_ways import onto_copies
 from .destinations import Ending, destination_key, make_destinations
 from .node_routes import NodePaths
 from .route_files import RouteTable, id_texts, read_route_blocks, write_route_blocks
@@ -380,7 +381,7 @@ def _edges_of_links(ids: Ids, first: Ids, network: RoadNetwork) -> tuple[Ints, d
     unknown = np.flatnonzero(positions < 0)[::-1]
     rows = np.searchsorted(first, unknown, side="right") - 1
     pairs = zip(rows.tolist(), ids[unknown].tolist(), strict=True)
-    return positions, {row: ("unknown_edge", f"edge {link}") for row, link in pairs}
+    return onto_copies(network, positions, first), {row: ("unknown_edge", f"edge {link}") for row, link in pairs}
 
 
 def _bad_moves(network: RoadNetwork, edge: Ints, first: Ids) -> dict[int, tuple[str, str]]:

@@ -48,7 +48,7 @@ class NodePaths:
         last_slot = -1
         for pair in pairwise(nodes.tolist()):
             if pair in self._inside:
-                edge, slot = _continue(self._inside[pair], path, last_slot)
+                edge, slot = _continue(self._inside[pair], path, last_slot, self._network)
             elif pair in self._across:
                 edge, slot = _permitted(self._across[pair], path, self._network), -1
             else:
@@ -62,12 +62,13 @@ class NodePaths:
         return path
 
 
-def _continue(options: list[tuple[int, int]], path: list[int], last_slot: int) -> tuple[int, int]:
-    """Of several edges along a pair of nodes, the one already being travelled, else the first."""
+def _continue(options: list[tuple[int, int]], path: list[int], last_slot: int, network: RoadNetwork) -> tuple[int, int]:
+    """Of several edges along a pair of nodes, the one already being travelled, else the first permitted, or first."""
     for edge, slot in options:
         if path and path[-1] == edge and slot == last_slot + 1:
             return edge, slot
-    return options[0]
+    edge = _permitted([edge for edge, _ in options], path, network)
+    return next(option for option in options if option[0] == edge)
 
 
 def _inside_pairs(network: RoadNetwork) -> dict[tuple[int, int], list[tuple[int, int]]]:

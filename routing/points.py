@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -153,7 +153,23 @@ class Locator:
             It is not understood, not on this network, too far from it, no coordinate, or a coordinate on a network
             without coordinates.
         """
-        parsed = parse_point(point, index=index)
+        found = self._locate(parse_point(point, index=index), role, index)
+        return found if not self._network.original_edge else self._with_copies(found, role)
+
+    def _with_copies(self, found: Terminal, role: Role) -> Terminal:
+        """Trips begin on the originals of copied edges and end on any of them, but for a copy that is named itself."""
+        original, copies = self._network.original_edge, self._network.copies_of
+        if role == "origin":
+            kept = (
+                found.edges if isinstance(found.point, EdgeId) else tuple(e for e in found.edges if e not in original)
+            )
+            return replace(found, edges=kept, snaps=tuple(snap for snap in found.snaps if snap.edge in kept))
+        more = tuple(copy for edge in found.edges for copy in copies.get(edge, ()) if copy not in found.edges)
+        twins = (replace(snap, edge=copy) for snap in found.snaps for copy in copies.get(snap.edge, ()))
+        snaps = (*found.snaps, *(snap for snap in twins if snap.edge in more))
+        return replace(found, edges=found.edges + more, snaps=snaps)
+
+    def _locate(self, parsed: Point, role: Role, index: int | None) -> Terminal:
         if isinstance(parsed, EdgeId):
             return Terminal(parsed, (self._edge(parsed.value),))
         if isinstance(parsed, NodeId):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from ..core.errors import TroddenError, UnreachableError, WrongNetworkError
+from ..core.errors import ConfigurationError, TroddenError, UnreachableError, WrongNetworkError
 from ..core.types import Floats
 from ..graphs.hierarchy import Engine, StatePath, build_hierarchy
 from ..graphs.road_graph import RoadNetwork
@@ -22,6 +24,13 @@ from .route import Route
 from .trips import DeadEnd, Leg, find_trip
 from .unreachable import explain_unreachable
 from .wishes import RequestCosts, closed_edges
+
+if TYPE_CHECKING:
+    from ..graphs.corridor_search import SearchGraph
+    from ..irl.insight.explanation import Explanation
+    from .alternatives import Alternatives
+    from .explaining import Explainer
+    from .reachable import By, Reachable
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
@@ -74,6 +83,7 @@ class Router:
         self._index: EdgeIndex | None = None
         self._metrics = MetricSet(metric)
         self._requests = RequestCosts()
+        self._explainer: Explainer | None = None
         self._put_model(metric, model)
 
     @classmethod
@@ -311,6 +321,151 @@ class Router:
             raise WrongNetworkError(what="the route", expected=route.network.checksum, found=self.network.checksum)
         return self._costs(metric).log_probability(route)
 
+    def alternatives(
+        self,
+        origin: PointLike,
+        destination: PointLike,
+        k: int = 3,
+        *,
+        metric: str | None = None,
+        max_shared: float = 0.8,
+        max_dearer: float = 0.5,
+        num_drawn: int = 1000,
+        seed: int = 0,
+    ) -> Alternatives:
+        """The cheapest route and up to ``k - 1`` that differ from it and from each other, with their probabilities.
+
+        Parameters
+        ----------
+        origin, destination, metric
+            As for `route`.
+        max_shared
+            Largest part of its length that an alternative may share with one before it. 1 leaves out equal routes
+            alone: then these are the k most probable routes, exactly.
+        max_dearer
+            By which part an alternative may cost more than the cheapest route.
+        num_drawn, seed
+            Routes drawn from the policy, for `Alternative.share` and as candidates; the same seed, the same answer.
+
+        Returns
+        -------
+        Alternatives
+            A sequence of `Alternative`, the cheapest first; fewer than ``k`` where there are no more of that kind.
+            Without probabilities where there are none (``note`` says why).
+
+        Raises
+        ------
+        ConfigurationError
+            A number out of its range.
+        TroddenError
+            As for `route`.
+
+        Notes
+        -----
+        About 0.1 s on Porto; the first call under a metric factorises the map (0.2 s) and compiles the searches.
+        """
+        from .alternatives import Wishes, find_alternatives
+
+        wishes = Wishes(k, max_shared, max_dearer, num_drawn, seed)
+        costs = self._costs(metric)
+        best = self._find(origin, destination, (), costs, None)
+
+        def make(path: StatePath) -> Route:
+            return self._route(path, best.origin, best.destination, costs)
+
+        return find_alternatives(best, costs, self._search_graph, make, wishes)
+
+    def explain(
+        self, route: Route | PointLike, destination: PointLike | None = None, *, metric: str | None = None
+    ) -> Explanation:
+        """What a route's cost is made of, feature by feature, beside the fastest route between its ends.
+
+        Parameters
+        ----------
+        route
+            A route of this router, or the origin of a trip whose cheapest route is explained.
+        destination
+            With an origin.
+        metric
+            Name of the costs to explain by; left out, those the route was asked for under, if a model gave them.
+
+        Returns
+        -------
+        Explanation
+            Print it, or see its ``routes``: their ``terms`` add up to the route's cost, to 1e-9 of its size.
+
+        Raises
+        ------
+        ConfigurationError
+            The costs are not those of a learned model, or the route has no turn.
+        TroddenError
+            As for `route`.
+
+        Notes
+        -----
+        O(turns x features); the probabilities cost a factorisation of the network (0.2 s on Porto).
+        """
+        from .explaining import Explainer
+
+        if isinstance(route, Route) == (destination is not None):
+            raise ConfigurationError(where="explain", problem="give a route, or an origin and a destination")
+        name = metric
+        if not isinstance(route, Route) and destination is not None:
+            route = self._find(route, destination, (), self._costs(metric), None)
+        elif name is None and isinstance(route, Route) and route.metric in self.metrics:
+            name = route.metric if self._metrics.get(route.metric).model is not None else None
+        assert isinstance(route, Route)  # one of the two above
+        costs = self._costs(name)
+        if self._explainer is None:
+            self._explainer = Explainer(self._hierarchy)
+        return self._explainer.explain(costs.model, costs, route.edges)
+
+    def reachable(
+        self,
+        origin: PointLike,
+        limit: float | Sequence[float],
+        *,
+        by: By = "travel_time_s",
+        metric: str | None = None,
+    ) -> Reachable:
+        """What is reached from a point within a limit, or within each of several: isochrones.
+
+        Parameters
+        ----------
+        origin
+            A coordinate starts part-way along its road, in either direction it may be driven.
+        limit
+            Seconds, metres or cost, > 0; several are answered by one search.
+        by
+            ``"travel_time_s"`` (free flow), ``"length_m"``, or ``"cost"``: that of a metric.
+        metric
+            Name of the costs, with ``by="cost"``.
+
+        Returns
+        -------
+        Reachable
+            Edges with the share of each that is reached, and a polygon, per limit; `Reachable.to_geojson` for a map.
+
+        Raises
+        ------
+        ConfigurationError
+            A limit that is not a positive number, or an unknown ``by``.
+        MissingDataError
+            The network lacks travel times or lengths, or, for polygons, coordinates.
+        TroddenError
+            As for `route`.
+        """
+        from .reachable import find_reachable
+
+        start = self._locator.locate(origin, "origin")
+        return find_reachable(self.network, self._search_graph, start, limit, by, self._costs(metric))
+
+    @cached_property
+    def _search_graph(self) -> SearchGraph:
+        from ..graphs.corridor_search import make_search_graph
+
+        return make_search_graph(self.network.turns)
+
     def _find(
         self, origin: PointLike, destination: PointLike, via: Iterable[PointLike], costs: NamedCosts, index: int | None
     ) -> Route:
@@ -397,9 +552,3 @@ def _joined(legs: Sequence[Leg]) -> Leg:
     cost = sum(leg.path.cost for leg in moving)
     ends = Ends(first.ends.start_fraction, last.ends.end_fraction, first.ends.paid, last.ends.let_off)
     return Leg(StatePath(cost, first.path.first, taken, first.path.graph), ends)
-
-
-def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
-    """(first edges, last edges, first edges that must be left and come back to)."""
-    behind = (a.edge for a in start.snaps for b in end.snaps if a.edge == b.edge and a.fraction > b.fraction)
-    return start.edges, end.edges, frozenset(behind)

@@ -4,6 +4,7 @@ Imports no JAX, needs no network. `draw_trip_map`, the interactive page, is here
 """
 
 from ..trip_map import draw_trip_map
+from .areas import draw_areas_png
 from .contradictions import draw_contradictions_png
 from .grids import draw_ablation_png, draw_matrix_png, draw_surface_png
 from .networks import draw_network_png, draw_regions_png
@@ -14,6 +15,7 @@ __all__ = [
     "Lines",
     "chart_svg",
     "draw_ablation_png",
+    "draw_areas_png",
     "draw_contradictions_png",
     "draw_explanation_png",
     "draw_matrix_png",

@@ -218,6 +218,7 @@ def test_turns_of_portland_are_sound(data_folder: Path) -> None:
     assert not (turns.is_left & turns.is_right).any()
     restrictions = network.report["restrictions"]
     total = sum(restrictions["used"].values()) + sum(restrictions["without_effect"].values())
+    total += sum(restrictions["via_ways"]["used"].values()) + sum(restrictions["via_ways"]["without_effect"].values())
     assert total + sum(restrictions["not_used"].values()) == restrictions["relations"]
     assert edges_count_of_main(network) > 0.95
 

@@ -138,14 +138,6 @@ def test_restriction_for_motorcar_binds(tmp_path: Path) -> None:
     assert "bca" not in turns_of(read(town(CROSS, relations=[(tags, members)]), tmp_path))
 
 
-def test_via_way_is_named_and_not_used(tmp_path: Path) -> None:
-    members = [("way", 1001, "from"), ("way", 1000, "via"), ("way", 1002, "to")]
-    tags = {"type": "restriction", "restriction": "no_u_turn"}
-    report = read(town(CROSS, relations=[(tags, members)]), tmp_path).report["restrictions"]
-    assert report["via_way_relations_not_yet_used"] == [5000]
-    assert report["not_used"] == {"via way": 1}
-
-
 def test_restriction_of_unknown_ways_has_no_effect(tmp_path: Path) -> None:
     members = [("way", 77, "from"), ("node", ord("c"), "via"), ("way", 1002, "to")]
     tags = {"type": "restriction", "restriction": "no_left_turn"}

@@ -14,7 +14,9 @@ from trodden.graphs.costs import fastest_costs
 from trodden.routing.formats import to_geojson
 from trodden.routing.router import Router
 network = strategies.make_grid(3, 3)
-route = Router.from_costs(network, *fastest_costs(network)).route((41.0, -8.0), "node:18")
+router = Router.from_costs(network, *fastest_costs(network))
+route = router.route((41.0, -8.0), "node:18")
+assert router.alternatives("node:10", "node:18")[0].probability
 assert route.length_m and route.log_probability and to_geojson(route)
 heavy = {{"jax", "ray", "matplotlib", "folium", "osmnx", "torch"}} & set(sys.modules)
 assert not heavy, heavy
