@@ -70,7 +70,10 @@ class Alternative:
 
 @dataclass(frozen=True, eq=False)
 class Alternatives(Sequence[Alternative]):
-    """What `Router.alternatives` found: a sequence of `Alternative`, the cheapest first."""
+    """What `Router.alternatives` found: a sequence of `Alternative`, the cheapest route first, then by rising cost.
+
+    It is the cost of whole edges that counts, as in probabilities, and what starting on the first edge costs beside.
+    """
 
     found: tuple[Alternative, ...]
     num_drawn: int
