@@ -70,7 +70,10 @@ class Alternative:
 
 @dataclass(frozen=True, eq=False)
 class Alternatives(Sequence[Alternative]):
-    """What `Router.alternatives` found: a sequence of `Alternative`, the cheapest first."""
+    """What `Router.alternatives` found: a sequence of `Alternative`, the cheapest route first, then by rising cost.
+
+    It is the cost of whole edges that counts, as in probabilities, and what starting on the first edge costs beside.
+    """
 
     found: tuple[Alternative, ...]
     num_drawn: int
@@ -130,7 +133,7 @@ class Wishes:
     """Largest part of an alternative's length that it may share with one before it; 1: only equal routes are left out,
     so that the answer is the k most probable routes."""
     max_dearer: float = 0.5
-    """By which part an alternative may cost more than the cheapest."""
+    """By which part an alternative may cost more than the cheapest, what starting on a first edge costs included."""
     num_drawn: int = 1000
     seed: int = 0
 
@@ -178,7 +181,9 @@ def find_alternatives(
         return Alternatives((Alternative(best, 0.0, 1.0, 0.0, "cheapest"),), 0, 0.0, "")
     trip = _trip(best, costs)
     least = _least_cost(best, trip)
-    limit = max(least + TAU, least * (1.0 + wishes.max_dearer)) * (1.0 + 1e-6)
+    # Costs leave out what is common to all routes, the cheapest first edge: a part of the whole is meant.
+    dearest = least + wishes.max_dearer * (least + min(float(costs.entry_cost[edge]) for edge in best.origin.edges))
+    limit = max(least + TAU, dearest) * (1.0 + 1e-6)
     ahead = tree_from(
         graph, trip.turn_cost, [(edge, cost) for edge, cost, _ in trip.starts], limit=limit, is_final=trip.is_final
     )
@@ -193,7 +198,6 @@ def find_alternatives(
     except InfeasibleRewardError as error:
         note = str(error)
     drawn = drawn_routes(policy, wishes.num_drawn, wishes.seed) if policy else Drawn((), np.zeros(0, np.int32))
-    dearest = least * (1.0 + wishes.max_dearer)
     cheapest = Candidate(int(best.edges[0]), tuple(best.turns.tolist()), least, "cheapest")
     in_turn = cheapest_routes(trip, back, limit=dearest)
     if wishes.max_shared >= 1.0:

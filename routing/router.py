@@ -343,7 +343,7 @@ class Router:
             Largest part of its length that an alternative may share with one before it. 1 leaves out equal routes
             alone: then these are the k most probable routes, exactly.
         max_dearer
-            By which part an alternative may cost more than the cheapest route.
+            By which part an alternative may cost more than the cheapest route, first edges counted.
         num_drawn, seed
             Routes drawn from the policy, for `Alternative.share` and as candidates; the same seed, the same answer.
 
