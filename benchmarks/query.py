@@ -19,8 +19,6 @@ with "tiled_" are the same on --tiles x --tiles mirrored copies of Porto, joined
 restrictions, against SciPy's Dijkstra on the same integers: equal cost, permitted turns, the right ends;
 `oracle_queries`, `oracle_mismatches`. --coordinates N: N trips between random places of Porto, part-way on their edges,
 against every first and last edge by Dijkstra in floats; `coordinate_trips`, `coordinate_mismatches`.
-
---engines: pyvalhalla and osrm-bindings on the same extract, see benchmarks/_engines_peer.py.
 """
 
 from __future__ import annotations
@@ -64,7 +62,6 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=3)
     parser.add_argument("--oracle", type=int, default=0, metavar="N")
     parser.add_argument("--coordinates", type=int, default=0, metavar="N")
-    parser.add_argument("--engines", action="store_true")
     arguments = parser.parse_args()
     porto = read_roads(arguments.data / "osm" / "porto.osm.pbf")
     figures = _measure(porto, arguments)
@@ -72,10 +69,6 @@ def main() -> None:
     figures |= _slow_ones(router, arguments) | _requests(router)
     if arguments.coordinates:
         figures |= _coordinates(router, arguments.coordinates)
-    if arguments.engines:
-        from _engines import compare_engines
-
-        figures |= compare_engines(router, arguments.data / "osm" / "porto.osm.pbf")
     del router
     if arguments.tiles:
         tiled = _measure(tile_network(porto, arguments.tiles), arguments)

@@ -37,9 +37,6 @@ _QUERIES_PER_THREAD = 8
 _SPARES = 2
 """Metrics kept for reuse per topology."""
 _SERIALS = itertools.count()
-_ALIVE: weakref.WeakValueDictionary[int, CchCustomised] = weakref.WeakValueDictionary()
-_RETIRED = [object()]
-"""Another object whenever a metric has gone: threads that see it change throw away their queries of it."""
 
 
 def is_cch_available() -> bool:
@@ -108,12 +105,11 @@ class _Owned:
         self.users: set[int] = set()
         self._topology = topology
         self._ticket = [metric]
-        self._is_retired = False
+        self.is_retired = False
 
     def retire(self) -> None:
         """No new query will be made."""
-        self._is_retired = True
-        _RETIRED[0] = object()
+        self.is_retired = True
         self._settle()
 
     def release(self, user: int) -> None:
@@ -122,7 +118,7 @@ class _Owned:
         self._settle()
 
     def _settle(self) -> None:
-        if self._is_retired and not self.users:
+        if self.is_retired and not self.users:
             try:
                 metric = self._ticket.pop()
             except IndexError:  # another thread was first
@@ -134,7 +130,7 @@ class _Query:
     """A query object of the binding, counted among the users of its metric until it goes."""
 
     def __init__(self, owned: _Owned) -> None:
-        self._owned, self._user = owned, next(_SERIALS)
+        self.owned, self._user = owned, next(_SERIALS)
         owned.users.add(self._user)
         self.query: Any = None
         with _Guard("query"):
@@ -142,7 +138,7 @@ class _Query:
 
     def __del__(self) -> None:
         self.query = None
-        self._owned.release(self._user)
+        self.owned.release(self._user)
 
 
 class CchCustomised:
@@ -153,7 +149,6 @@ class CchCustomised:
         self._topology = topology
         self._from_edge = topology.from_edge
         self._serial = next(_SERIALS)
-        _ALIVE[self._serial] = self
         weakref.finalize(self, self._owned.retire).atexit = False
 
     def path(self, sources: Sequence[Start], targets: Sequence[Start]) -> tuple[int, int, list[int]]:
@@ -242,13 +237,12 @@ class _ThreadQueries(threading.local):
 
     def __init__(self) -> None:
         self.queries: dict[int, _Query] = {}
-        self.seen = _RETIRED[0]
 
     def query(self, serial: int, owned: _Owned) -> Any:
-        if self.seen is not _RETIRED[0]:
-            self.seen = _RETIRED[0]
-            self.queries = {key: value for key, value in self.queries.items() if key in _ALIVE}
         found = self.queries.get(serial)
+        if found is None or len(self.queries) > 1:  # the only one there is is not of a dead metric
+            for key in [key for key, query in self.queries.items() if query.owned.is_retired]:
+                del self.queries[key]
         if found is None:
             while len(self.queries) >= _QUERIES_PER_THREAD:
                 del self.queries[next(iter(self.queries))]

@@ -70,7 +70,10 @@ class Alternative:
 
 @dataclass(frozen=True, eq=False)
 class Alternatives(Sequence[Alternative]):
-    """What `Router.alternatives` found: a sequence of `Alternative`, the cheapest first."""
+    """What `Router.alternatives` found: a sequence of `Alternative`, the cheapest route first, then by rising cost.
+
+    It is the cost of whole edges that counts, as in probabilities, and what starting on the first edge costs beside.
+    """
 
     found: tuple[Alternative, ...]
     num_drawn: int
@@ -130,7 +133,7 @@ class Wishes:
     """Largest part of an alternative's length that it may share with one before it; 1: only equal routes are left out,
     so that the answer is the k most probable routes."""
     max_dearer: float = 0.5
-    """By which part an alternative may cost more than the cheapest."""
+    """By which part an alternative may cost more than the cheapest, what starting on a first edge costs included."""
     num_drawn: int = 1000
     seed: int = 0
 
@@ -148,7 +151,6 @@ class Wishes:
 
 def find_alternatives(
     best: Route,
-    ends: tuple[tuple[int, ...], tuple[int, ...], frozenset[int]],
     costs: NamedCosts,
     graph: SearchGraph,
     make_route: Callable[[StatePath], Route],
@@ -160,8 +162,6 @@ def find_alternatives(
     ----------
     best
         The cheapest route of the trip.
-    ends
-        First edges, last edges, and the first edges that must be left and come back to.
     graph
         The network's turns both ways (`make_search_graph`).
     make_route
@@ -179,9 +179,11 @@ def find_alternatives(
     """
     if len(best.edges) == 0:
         return Alternatives((Alternative(best, 0.0, 1.0, 0.0, "cheapest"),), 0, 0.0, "")
-    trip = _trip(ends, costs)
+    trip = _trip(best, costs)
     least = _least_cost(best, trip)
-    limit = max(least + TAU, least * (1.0 + wishes.max_dearer)) * (1.0 + 1e-6)
+    # Costs leave out what is common to all routes, the cheapest first edge: a part of the whole is meant.
+    dearest = least + wishes.max_dearer * (least + min(float(costs.entry_cost[edge]) for edge in best.origin.edges))
+    limit = max(least + TAU, dearest) * (1.0 + 1e-6)
     ahead = tree_from(
         graph, trip.turn_cost, [(edge, cost) for edge, cost, _ in trip.starts], limit=limit, is_final=trip.is_final
     )
@@ -196,7 +198,6 @@ def find_alternatives(
     except InfeasibleRewardError as error:
         note = str(error)
     drawn = drawn_routes(policy, wishes.num_drawn, wishes.seed) if policy else Drawn((), np.zeros(0, np.int32))
-    dearest = least * (1.0 + wishes.max_dearer)
     cheapest = Candidate(int(best.edges[0]), tuple(best.turns.tolist()), least, "cheapest")
     in_turn = cheapest_routes(trip, back, limit=dearest)
     if wishes.max_shared >= 1.0:
@@ -211,19 +212,22 @@ def find_alternatives(
     return _answer(trip, chosen, routes, lengths, policy, drawn, note)
 
 
-def _trip(ends: tuple[tuple[int, ...], tuple[int, ...], frozenset[int]], costs: NamedCosts) -> Trip:
-    first, last, behind = ends
+def _trip(best: Route, costs: NamedCosts) -> Trip:
+    """The trip of a route. What it pays for the first edge's share counts; the last edge counts whole, at every end."""
+    starts, ends = costs.starts(best.origin), costs.ends(best.destination)
+    behind = {a.edge for a in starts for b in ends if a.edge == b.edge and a.fraction > b.fraction}
     turns = costs.network.turns
-    least = min(float(costs.entry_cost[edge]) for edge in first)
-    starts: list[tuple[int, float, int]] = []
-    for edge in first:
-        initial = float(costs.entry_cost[edge]) - least
+    least = min(start.initial for start in starts)
+    begin: list[tuple[int, float, int]] = []
+    for start in starts:
+        edge, initial = start.edge, start.initial - least
         if edge not in behind:
-            starts.append((edge, initial, -1))
+            begin.append((edge, initial, -1))
             continue
         for turn in range(int(turns.first_out[edge]), int(turns.first_out[edge + 1])):
-            starts.append((int(turns.to_edge[turn]), initial + float(costs.turn_cost[turn]), turn))
-    return Trip(tuple(starts), np.array(last, np.int32), costs.ending, turns, costs.turn_cost)
+            begin.append((int(turns.to_edge[turn]), initial + float(costs.turn_cost[turn]), turn))
+    goals = np.array([end.edge for end in ends], np.int32)
+    return Trip(tuple(begin), goals, costs.ending, turns, costs.turn_cost)
 
 
 def _least_cost(best: Route, trip: Trip) -> float:

@@ -86,6 +86,8 @@ class NamedCosts:
         self.name, self.ending, self.horizon = name, ending, horizon
         self.version = 0
         """Set by the router before anybody may ask; 0 before."""
+        self.model: RoutingModel | None = None
+        """What the costs come from, where they are a model's; set like the version."""
         self.network, self.hierarchy = network, hierarchy
         self.turn_cost = np.asarray(turn_cost, np.float64)
         self.entry_cost = _checked_entry(network, entry_cost)

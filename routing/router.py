@@ -82,10 +82,9 @@ class Router:
         self._lock = threading.Lock()
         self._index: EdgeIndex | None = None
         self._metrics = MetricSet(metric)
-        self._explainer: Explainer | None = None
-        self._models: dict[str, RoutingModel] = {metric: model}
         self._requests = RequestCosts()
-        self._put(metric, model.turn_cost, model.entry_cost, model.ending, model.horizon)
+        self._explainer: Explainer | None = None
+        self._put_model(metric, model)
 
     @classmethod
     def from_costs(
@@ -136,7 +135,7 @@ class Router:
         -----
         About 0.2 s on Porto: the hierarchy stays, only its numbers are new. Queries of other threads go on meanwhile.
         """
-        return self._put(name, turn_cost, entry_cost, ending or self._metrics.get(None).ending, "infinity")
+        return self._put(self._named(name, turn_cost, entry_cost, ending or self._metrics.get(None).ending, "infinity"))
 
     def add_model(self, name: str, model: RoutingModel) -> int:
         """Add the costs of another model of the same network, or replace those of that name; the new version.
@@ -152,9 +151,7 @@ class Router:
             raise WrongNetworkError(
                 what=f"the model for metric {name!r}", expected=model.network.checksum, found=self.network.checksum
             )
-        version = self._put(name, model.turn_cost, model.entry_cost, model.ending, model.horizon)
-        self._models[name] = model
-        return version
+        return self._put_model(name, model)
 
     def remove_metric(self, name: str) -> None:
         """Route by these costs no more; queries under way finish.
@@ -168,7 +165,6 @@ class Router:
         """
         self._metrics.remove(name)
         self._requests.forget(name)
-        self._models.pop(name, None)
 
     def route(
         self,
@@ -347,7 +343,7 @@ class Router:
             Largest part of its length that an alternative may share with one before it. 1 leaves out equal routes
             alone: then these are the k most probable routes, exactly.
         max_dearer
-            By which part an alternative may cost more than the cheapest route.
+            By which part an alternative may cost more than the cheapest route, first edges counted.
         num_drawn, seed
             Routes drawn from the policy, for `Alternative.share` and as candidates; the same seed, the same answer.
 
@@ -373,12 +369,11 @@ class Router:
         wishes = Wishes(k, max_shared, max_dearer, num_drawn, seed)
         costs = self._costs(metric)
         best = self._find(origin, destination, (), costs, None)
-        ends = _without_going_back(best.origin, best.destination) if len(best.edges) else ((), (), frozenset())
 
         def make(path: StatePath) -> Route:
             return self._route(path, best.origin, best.destination, costs)
 
-        return find_alternatives(best, ends, costs, self._search_graph, make, wishes)
+        return find_alternatives(best, costs, self._search_graph, make, wishes)
 
     def explain(
         self, route: Route | PointLike, destination: PointLike | None = None, *, metric: str | None = None
@@ -417,13 +412,13 @@ class Router:
         name = metric
         if not isinstance(route, Route) and destination is not None:
             route = self._find(route, destination, (), self._costs(metric), None)
-        elif name is None and isinstance(route, Route) and route.metric in self._models:
-            name = route.metric
+        elif name is None and isinstance(route, Route) and route.metric in self.metrics:
+            name = route.metric if self._metrics.get(route.metric).model is not None else None
         assert isinstance(route, Route)  # one of the two above
         costs = self._costs(name)
         if self._explainer is None:
             self._explainer = Explainer(self._hierarchy)
-        return self._explainer.explain(self._models.get(costs.name), costs, route.edges)
+        return self._explainer.explain(costs.model, costs, route.edges)
 
     def reachable(
         self,
@@ -518,11 +513,18 @@ class Router:
         name, version = costs.name, costs.version
         return Route(self.network, path, start, end, name, costs.turn_cost, costs.log_probability, version, ends, legs)
 
-    def _put(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending, horizon: Horizon) -> int:
-        costs = NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending, horizon)
+    def _put_model(self, name: str, model: RoutingModel) -> int:
+        costs = self._named(name, model.turn_cost, model.entry_cost, model.ending, model.horizon)
+        costs.model = model
+        return self._put(costs)
+
+    def _put(self, costs: NamedCosts) -> int:
         version = self._metrics.put(costs)
-        self._requests.forget(name)
+        self._requests.forget(costs.name)
         return version
+
+    def _named(self, name: str, turn_cost: Floats, entry_cost: Floats, ending: Ending, horizon: Horizon) -> NamedCosts:
+        return NamedCosts(name, self.network, self._hierarchy, turn_cost, entry_cost, ending, horizon)
 
     def _costs(
         self, name: str | None, avoid: Mapping[str, float] | None = None, closed: Iterable[int] = ()
@@ -550,16 +552,3 @@ def _joined(legs: Sequence[Leg]) -> Leg:
     cost = sum(leg.path.cost for leg in moving)
     ends = Ends(first.ends.start_fraction, last.ends.end_fraction, first.ends.paid, last.ends.let_off)
     return Leg(StatePath(cost, first.path.first, taken, first.path.graph), ends)
-
-
-def _without_going_back(start: Terminal, end: Terminal) -> tuple[tuple[int, ...], tuple[int, ...], frozenset[int]]:
-    """(first edges, last edges, first edges that must be left and come back to).
-
-    Edges are whole, so two coordinates on one road need care: a direction that leads to the second point is taken
-    alone; where there is none (a one-way road, the second point behind the first) the trip has to go around.
-    """
-    pairs = [(a, b) for a in start.snaps for b in end.snaps if a.edge == b.edge]
-    ahead = tuple(a.edge for a, b in pairs if a.fraction <= b.fraction)
-    if ahead:
-        return ahead[:1], ahead[:1], frozenset()
-    return start.edges, end.edges, frozenset(a.edge for a, _ in pairs)

@@ -91,8 +91,11 @@ def _turn_masks(network: RoadNetwork) -> dict[str, Bools]:
 
 
 def closed_edges(network: RoadNetwork, closed: Iterable[int]) -> frozenset[int]:
-    """Positions of the edges with these source ids; `UnknownIdError` where there is none."""
-    return frozenset(network.graph.edge_position(int(edge)) for edge in closed)
+    """Positions of the edges with these source ids and of their copies; `UnknownIdError` where there is none."""
+    edges = [network.graph.edge_position(int(edge)) for edge in closed]
+    # A road is closed as a whole: whichever copy of it is named (`trodden.graphs.via_ways`).
+    roads = {network.original_edge.get(edge, edge) for edge in edges}
+    return frozenset(one for edge in roads for one in (edge, *network.copies_of.get(edge, ())))
 
 
 class RequestCosts:

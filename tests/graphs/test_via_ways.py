@@ -301,3 +301,18 @@ def test_copies_are_stored_and_stable(tmp_path):
     assert loaded.checksum == network.checksum
     again = read(tmp_path, TOWN[::-1], rules[::-1])
     assert again.checksum == network.checksum
+
+
+def test_a_via_way_that_is_entered_from_there_alone(tmp_path):
+    """Its original is never come to, and yet the road is on the main network: a coordinate finds it."""
+    items = [*(made.node(number, *place) for number, place in PLACES.items())]
+    items += [made.way(12, [1, 2]), made.way(23, [2, 3], oneway="yes"), made.way(34, [3, 4]), made.way(35, [3, 5])]
+    items += [made.way(56, [5, 1])]
+    network = read(tmp_path, items, [("no_straight_on", 12, (23,), 34)])
+    ((copy, edge),) = network.original_edge.items()
+    assert not network.turns.is_main[edge]
+    assert network.turns.is_main[copy]
+    router = Router.from_costs(network, np.ones(network.turns.num_turns), np.ones(network.graph.num_edges))
+    assert router.route("node:1", (41.0, -8.0015)).edges[-1] == copy
+    assert router.route((41.0, -8.0015), "node:4").nodes == [2, 3, 4]
+    assert router.route("node:1", "node:4").osm_nodes == [2, 1, 5, 3, 4]  # 1 lies within the edge from 2 to 3

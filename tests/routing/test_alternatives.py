@@ -81,14 +81,14 @@ def test_the_most_probable_routes_and_their_probabilities_are_those_of_enumerati
     if not starts:
         assert [(len(one.route.edges), one.probability) for one in found] == [(0, 1.0)]
         return
-    least = found[0].route.cost + entry[found[0].route.edges[0]] - entry[[edge for edge, _ in starts]].min()
-    want = routes_by_cost(network, cost, starts, goals, ending, 2.0 * least + 1e-9)
-    if len(found[0].route.edges) == 1 and ending == "arrival":
-        want = want[:1]
+    common = entry[[edge for edge, _ in starts]].min()
+    least = found[0].route.cost + entry[found[0].route.edges[0]]
+    want = routes_by_cost(network, cost, starts, goals, ending, 2.0 * least - common + 1e-9)
     assert len(found) == min(8, len(want))
     total = total_weight(network, cost, starts, goals, ending)
-    for one, (whole, edges) in zip(found, want, strict=False):
-        assert tuple(one.route.edges.tolist()) == edges
+    for one, (whole, _) in zip(found, want, strict=False):
+        # Two loops in either order cost the same: which comes first is not said.
+        assert tuple(one.route.edges.tolist()) in [ties for cost_, ties in want if abs(cost_ - whole) < 1e-9]
         assert one.route.cost == pytest.approx(sum(cost[one.route.turns]))
         assert one.probability == pytest.approx(np.exp(-whole) / total, rel=1e-9)
     assert sum(one.probability for one in found) <= 1 + 1e-12
@@ -162,7 +162,8 @@ def test_alternatives_differ_and_are_routes(town, seed):
         assert found[0].route.cost == pytest.approx(best.cost, rel=1e-6)
         cost = [one.route.cost for one in found]
         assert cost == sorted(cost)
-        assert cost[-1] <= 2 * cost[0] * (1 + 1e-6)
+        entry = router._metrics.get("plain").entry_cost[a]
+        assert cost[-1] + entry <= 2 * (cost[0] + entry) * (1 + 1e-6)
         for place, one in enumerate(found):
             edges = one.route.edges
             assert (edges[0], edges[-1]) == (a, b)

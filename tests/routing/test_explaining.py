@@ -73,5 +73,5 @@ def test_what_is_not_learned_is_not_explained(model):
     with pytest.raises(ConfigurationError, match="give a route, or"):
         router.explain(router.route(*ends), ends[1])
     router.add_metric("learned", 2 * model.turn_cost, entry)
-    with pytest.raises(ConfigurationError, match="replaced"):
+    with pytest.raises(ConfigurationError, match="'learned' were given as numbers"):
         router.explain(*ends)
