@@ -324,10 +324,11 @@ def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: 
         by_time = paths_by == "travel_time" and attributes.travel_time_s is not None
         # A positive cost for edges without length keeps the order of paths well defined.
         cost = np.maximum(time if by_time else length, 1e-6)[turns.to_edge]
+    # Copies, for kernels are compiled anew for arrays that may not be written to, as those of a stored network.
     return Roads(
-        np.asarray(turns.first_out, np.int32),
-        np.asarray(turns.to_edge, np.int32),
-        cost,
+        np.array(turns.first_out, np.int32),
+        np.array(turns.to_edge, np.int32),
+        np.array(cost, np.float64),
         length,
         time,
         speed,
@@ -338,13 +339,12 @@ def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: 
 
 def _points(traces: Traces, noise: Noise, low: int, high: int) -> Points:
     nothing = np.full(high - low, np.nan)
+    columns = (traces.latitude_deg, traces.longitude_deg, traces.time_s)
+    more = (traces.heading_deg, traces.speed_kmh)
     return Points(
-        traces.latitude_deg[low:high],
-        traces.longitude_deg[low:high],
-        traces.time_s[low:high],
+        *(np.array(column[low:high]) for column in columns),
         np.full(high - low, noise.sigma_m),
-        nothing if traces.heading_deg is None else traces.heading_deg[low:high],
-        nothing if traces.speed_kmh is None else traces.speed_kmh[low:high],
+        *(nothing if column is None else np.array(column[low:high]) for column in more),
     )
 
 

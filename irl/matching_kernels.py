@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.compiled import kernel
+from ..core.compiled import inner_kernel, kernel
 from ..core.types import Floats, Ids, Ints
 from ..graphs.segment_grid import SegmentGrid
 from .matching_lattice import (
@@ -136,7 +136,7 @@ def match_trips(
     return True
 
 
-@kernel
+@inner_kernel
 def _is_gap(points: Points, one: int, other: int, rules: Rules) -> bool:
     if points.time_s[other] - points.time_s[one] > rules.max_gap_s:
         return True
@@ -146,7 +146,7 @@ def _is_gap(points: Points, one: int, other: int, rules: Rules) -> bool:
     return crow > rules.max_gap_m
 
 
-@kernel
+@inner_kernel
 def _finish(
     roads: Roads, scratch: Scratch, lattice: Lattice, rules: Rules, trip: int, found: Found, answers: PointAnswers
 ) -> bool:
@@ -189,13 +189,13 @@ def _finish(
     return True
 
 
-@kernel
+@inner_kernel
 def _pair(lattice: Lattice, layer: int, chosen: _Array) -> int:
     """Where the chosen step into a layer stands."""
     return lattice.first_pair[layer] + chosen[layer - 1] * lattice.count[layer] + chosen[layer]
 
 
-@kernel
+@inner_kernel
 def _note(lattice: Lattice, chosen: _Array, fate: int, answers: PointAnswers) -> None:
     """Write down what is known of the chain's points."""
     for layer in range(len(chosen)):
@@ -209,7 +209,7 @@ def _note(lattice: Lattice, chosen: _Array, fate: int, answers: PointAnswers) ->
             answers.crow_m[p] = lattice.crow_m[layer]
 
 
-@kernel
+@inner_kernel
 def _without_stubs(
     roads: Roads, lattice: Lattice, rules: Rules, chosen: _Array, found: Found, begin: int, ends: _Array
 ) -> int:
@@ -227,7 +227,7 @@ def _without_stubs(
     return last
 
 
-@kernel
+@inner_kernel
 def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, ends: _Array) -> None:
     """For every edge of the route: the largest probability, over steps, that a step like this one passes it.
 
@@ -268,7 +268,7 @@ def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, end
             found.is_sure[place] = min(max(found.is_sure[place], share[slot]), 1.0)
 
 
-@kernel
+@inner_kernel
 def _log_of_all(lattice: Lattice, layer: int) -> float:
     """Logarithm of the sum over all sequences up to a layer."""
     top, total = -np.inf, 0.0
@@ -279,7 +279,7 @@ def _log_of_all(lattice: Lattice, layer: int) -> float:
     return top + math.log(total)
 
 
-@kernel
+@inner_kernel
 def _add_share(
     scratch: Scratch, lattice: Lattice, use: int, source: int, pair: int, chance: float, share: _Array
 ) -> None:

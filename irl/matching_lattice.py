@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.compiled import kernel
+from ..core.compiled import inner_kernel
 from ..core.types import Floats, Ids, Ints
 from ..graphs.segment_grid import SegmentGrid, edges_around
 from .matching_search import Roads, Scratch, crow_m, next_use, search
@@ -134,7 +134,7 @@ def make_lattice(layers: int, width: int, steps: int, edges: int) -> Lattice:
     )
 
 
-@kernel
+@inner_kernel
 def find_candidates(
     grid: SegmentGrid, roads: Roads, scratch: Scratch, points: Points, p: int, rules: Rules, lattice: Lattice
 ) -> int:
@@ -166,7 +166,7 @@ def find_candidates(
     return count
 
 
-@kernel
+@inner_kernel
 def _emission(roads: Roads, points: Points, p: int, edge: int, distance: float, bearing: float) -> float:
     """Log-probability of a point at an edge, up to a constant of the point."""
     result = math.log(math.exp(-0.5 * (distance / points.sigma_m[p]) ** 2) + _OUTLIER)
@@ -178,7 +178,7 @@ def _emission(roads: Roads, points: Points, p: int, edge: int, distance: float, 
     return result
 
 
-@kernel
+@inner_kernel
 def begin_chain(lattice: Lattice) -> None:
     """Take the layer just written as the first one of a chain."""
     for k in range(lattice.count[0]):
@@ -187,7 +187,7 @@ def begin_chain(lattice: Lattice) -> None:
     lattice.sizes[0], lattice.sizes[1], lattice.sizes[2] = 1, 0, 0
 
 
-@kernel
+@inner_kernel
 def beta_at(beta_m: _Array, crow: float) -> float:
     """Scale of the transition at a crow distance, between the middles of two bins."""
     place = math.log2(max(crow, 1.0)) - 0.5
@@ -197,7 +197,7 @@ def beta_at(beta_m: _Array, crow: float) -> float:
     return beta_m[low] + share * (beta_m[high] - beta_m[low])
 
 
-@kernel
+@inner_kernel
 def time_log(travel_s: float, passed_s: float) -> float:
     """Log-probability of a free-flow time in the time that passed: one-sided, for slower is always possible."""
     if not travel_s > passed_s:  # also where times are not known
@@ -205,7 +205,7 @@ def time_log(travel_s: float, passed_s: float) -> float:
     return -0.5 * (math.log(travel_s / passed_s) / _SPEED_LOG) ** 2
 
 
-@kernel
+@inner_kernel
 def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattice: Lattice) -> int:
     """Join the layer just written to the chain: `REACHED`, `UNREACHED`, or `FULL` where arrays must be larger."""
     layer = lattice.sizes[0]
@@ -251,7 +251,7 @@ def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattic
     return REACHED
 
 
-@kernel
+@inner_kernel
 def _best_left(lattice: Lattice, layer: int, width: int, is_taken: _Array) -> int:
     """The candidate of a layer with the best score of those not taken yet."""
     best = -1
@@ -261,7 +261,7 @@ def _best_left(lattice: Lattice, layer: int, width: int, is_taken: _Array) -> in
     return best
 
 
-@kernel
+@inner_kernel
 def _from_one(
     roads: Roads,
     scratch: Scratch,
@@ -319,7 +319,7 @@ def _from_one(
     return True
 
 
-@kernel
+@inner_kernel
 def _store_path(lattice: Lattice, scratch: Scratch, pair: int, goal: int) -> bool:
     """The edges of the last search's path to ``goal`` (-1: the candidates share their edge); False where it is full."""
     size, at = 0, goal
@@ -336,7 +336,7 @@ def _store_path(lattice: Lattice, scratch: Scratch, pair: int, goal: int) -> boo
     return True
 
 
-@kernel
+@inner_kernel
 def _score(lattice: Lattice, layer: int, width: int, count: int) -> None:
     """Scores of the best and of all sequences up to each candidate of a layer."""
     first = lattice.first_pair[layer]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.compiled import kernel
+from ..core.compiled import inner_kernel
 from ..core.types import Floats, Ints
 from ..graphs.search_kernels import pop, push
 from ..graphs.spatial import METRES_PER_DEGREE
@@ -72,7 +72,7 @@ def make_scratch(num_edges: int, heap: int) -> Scratch:
     return Scratch(*floats, *marks, np.empty(heap), np.empty(heap, np.int32), np.zeros(2, np.int32))
 
 
-@kernel
+@inner_kernel
 def next_search(scratch: Scratch) -> int:
     """A number for a search that no entry bears."""
     if scratch.numbers[0] >= NEVER:
@@ -82,7 +82,7 @@ def next_search(scratch: Scratch) -> int:
     return scratch.numbers[0]
 
 
-@kernel
+@inner_kernel
 def next_use(scratch: Scratch) -> int:
     """A number for marks in ``seen`` or ``wanted`` that no entry bears."""
     if scratch.numbers[1] >= NEVER:
@@ -93,7 +93,7 @@ def next_use(scratch: Scratch) -> int:
     return scratch.numbers[1]
 
 
-@kernel
+@inner_kernel
 def crow_m(latitude_1: float, longitude_1: float, latitude_2: float, longitude_2: float) -> float:
     """Metres between two points some kilometres apart."""
     north = (latitude_2 - latitude_1) * METRES_PER_DEGREE
@@ -101,7 +101,7 @@ def crow_m(latitude_1: float, longitude_1: float, latitude_2: float, longitude_2
     return math.hypot(north, east)
 
 
-@kernel
+@inner_kernel
 def search(
     roads: Roads,
     scratch: Scratch,

@@ -62,16 +62,14 @@ def cut_trips(traces: Traces, rules: TripRules | None = None) -> Trips:
     """
     rules = rules or TripRules()
     starts, ends, rows, num_stops = _cut(
-        traces.latitude_deg,
-        traces.longitude_deg,
-        traces.time_s,
+        *(np.array(column) for column in (traces.latitude_deg, traces.longitude_deg, traces.time_s)),
         traces.first,
         rules.dwell_s,
         rules.dwell_m,
         rules.max_gap_s,
     )
     if rules.cut_ends_m > 0:
-        _cut_ends(traces.latitude_deg, traces.longitude_deg, starts, ends, rules.cut_ends_m)
+        _cut_ends(np.array(traces.latitude_deg), np.array(traces.longitude_deg), starts, ends, rules.cut_ends_m)
     is_kept = ends - starts >= 2
     count = np.bincount(rows, is_kept, minlength=len(traces))
     lost = np.flatnonzero((count == 0) & (np.diff(traces.first) > 0)).tolist()
