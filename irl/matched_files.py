@@ -131,7 +131,9 @@ def match_to_file(
                 tables = shared_ends(tables, target, rules.min_travellers, report.traces, why.add)
             source = _write(scratch, tables, report)
         if report.num_routes == 0:
-            raise NoDemonstrationsError(source=source, num_routes=report.num_traces, causes=dict(report.traces.most_common()))
+            raise NoDemonstrationsError(
+                source=source, num_routes=report.num_traces, causes=dict(report.traces.most_common())
+            )
         os.replace(scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
@@ -193,9 +195,7 @@ def _count_points(found: Matched, report: MatchReport) -> None:
             report.points[name] += count
 
 
-def _kept(
-    network: RoadNetwork, traces: Traces, found: Matched, rules: RouteRules
-) -> tuple[Bools, list[SkippedTrace]]:
+def _kept(network: RoadNetwork, traces: Traces, found: Matched, rules: RouteRules) -> tuple[Bools, list[SkippedTrace]]:
     """(bool[R], which routes are kept; why the others are not, and why traces have none)."""
     reasons = _without_route(traces, found)
     is_kept = found.confidence >= rules.min_confidence

@@ -1,4 +1,4 @@
-"""Map matching: GPS traces to routes on the turn graph, with a confidence for each and a reason for every trace not used.
+"""Map matching: GPS traces to routes on the turn graph, with a confidence for each.
 
 A hidden Markov model after Newson and Krumm, *Hidden Markov map matching through noise and sparseness* (2009): states
 are places on edges near a point, emission falls with distance, transition with how much longer the route between two
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Matched:
     row: Ids
     """int64[R], the trace that each route is of."""
     first: Ids
-    """int64[R+1]: the edges of route r are ``edge[first[r] : first[r+1]]``; at least two, each pair a permitted turn."""
+    """int64[R+1]: the edges of route r are ``edge[first[r] : first[r+1]]``; two or more, each pair a permitted turn."""
     edge: Ints
     """int32, edge positions."""
     is_sure: Floats
@@ -262,9 +262,7 @@ class TraceMatcher:
         points, first = _points(traces, noise, low, high), traces.first[begin : end + 1] - low
         is_timed = not bool(np.isnan(points.time_s).any())
         is_mean = self.settings.average and is_timed and noise.window_s > 0
-        thin, begins, origin, _ = condense(
-            points, first, noise.window_s, noise.white_m, 2.0 * noise.sigma_m, is_mean
-        )
+        thin, begins, origin, _ = condense(points, first, noise.window_s, noise.white_m, 2.0 * noise.sigma_m, is_mean)
         with self._workspace() as work:
             found, answers = work.match(self._grid, self._roads, thin, begins, rules)
         return found, answers, origin + low, begin
@@ -306,7 +304,7 @@ class _Workspace:
 
     def _with_room(self, layers: int, width: int) -> Lattice:
         have = self._lattice
-        if have is None or len(have.count) < layers or have.edge.shape[1] != width:
+        if have is None or len(have.num_places) < layers or have.edge.shape[1] != width:
             self._lattice = have = make_lattice(layers, width, self._steps, self._path)
         return have
 
@@ -339,12 +337,13 @@ def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: 
 
 def _points(traces: Traces, noise: Noise, low: int, high: int) -> Points:
     nothing = np.full(high - low, np.nan)
-    columns = (traces.latitude_deg, traces.longitude_deg, traces.time_s)
-    more = (traces.heading_deg, traces.speed_kmh)
     return Points(
-        *(np.array(column[low:high]) for column in columns),
+        np.array(traces.latitude_deg[low:high]),
+        np.array(traces.longitude_deg[low:high]),
+        np.array(traces.time_s[low:high]),
         np.full(high - low, noise.sigma_m),
-        *(nothing if column is None else np.array(column[low:high]) for column in more),
+        nothing if traces.heading_deg is None else np.array(traces.heading_deg[low:high]),
+        nothing if traces.speed_kmh is None else np.array(traces.speed_kmh[low:high]),
     )
 
 
@@ -380,5 +379,5 @@ def _joined(parts: list[tuple[Found, PointAnswers, Ids, int]], traces: Traces) -
     )
 
 
-def _together(parts: list[Floats], dtype: type) -> Floats:
+def _together(parts: list[Any], dtype: type) -> Any:
     return np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)

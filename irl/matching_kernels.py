@@ -1,4 +1,4 @@
-"""Traces to routes: the loop over points, the best sequence of candidates, and how sure each of its edges is. Compiled."""
+"""Traces to routes: the loop over points, the best sequence of candidates, how sure each of its edges is. Compiled."""
 
 from __future__ import annotations
 
@@ -69,8 +69,14 @@ class PointAnswers(NamedTuple):
 
 def make_answers(count: int) -> PointAnswers:
     """For so many points."""
-    floats = [np.full(count, np.nan) for _ in range(4)]
-    return PointAnswers(np.full(count, ALONE, np.int32), np.full(count, -1, np.int32), *floats)
+    return PointAnswers(
+        np.full(count, ALONE, np.int32),
+        np.full(count, -1, np.int32),
+        np.full(count, np.nan),
+        np.full(count, np.nan),
+        np.full(count, np.nan),
+        np.full(count, np.nan),
+    )
 
 
 def make_found(routes: int, edges: int) -> Found:
@@ -99,7 +105,7 @@ def match_trips(
     answers: PointAnswers,
     found: Found,
 ) -> bool:
-    """The routes of trips, the points of trip n being ``first[n] .. first[n+1]``: none, one, or several where it was cut.
+    """The routes of trips, the points of trip n being ``first[n] .. first[n+1]``: none, one, or several.
 
     A trace is cut at gaps, and where no route leads on from its points. False where an array is full: nothing that was
     written counts then.
@@ -154,7 +160,7 @@ def _finish(
     layers, size = lattice.sizes[0], 1
     chosen = np.empty(layers, np.int64)
     chosen[-1] = 0
-    for k in range(1, lattice.count[layers - 1]):
+    for k in range(1, lattice.num_places[layers - 1]):
         if lattice.score[layers - 1, k] > lattice.score[layers - 1, chosen[-1]]:
             chosen[-1] = k
     for layer in range(layers - 1, 0, -1):
@@ -192,7 +198,7 @@ def _finish(
 @inner_kernel
 def _pair(lattice: Lattice, layer: int, chosen: _Array) -> int:
     """Where the chosen step into a layer stands."""
-    return lattice.first_pair[layer] + chosen[layer - 1] * lattice.count[layer] + chosen[layer]
+    return int(lattice.first_pair[layer] + chosen[layer - 1] * lattice.num_places[layer] + chosen[layer])
 
 
 @inner_kernel
@@ -215,7 +221,7 @@ def _without_stubs(
 ) -> int:
     """Leave out a first and last edge of which next to nothing was travelled; where the route ends then."""
     layers = len(chosen)
-    last = ends[layers - 1]
+    last = int(ends[layers - 1])
     if last - begin > 2 and lattice.along_m[layers - 1, chosen[-1]] < rules.stub_m:
         last -= 1
     rest = roads.length_m[found.edge[begin]] - lattice.along_m[0, chosen[0]]
@@ -244,11 +250,11 @@ def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, end
     for layer in range(layers - 1, 0, -1):
         low = max((begin if layer < 2 else ends[layer - 2]) - 1, begin)
         high = ends[min(layer + 1, layers - 1)]
-        use, count = next_use(scratch), lattice.count[layer]
+        use, count = next_use(scratch), lattice.num_places[layer]
         for place in range(low, high):
             scratch.seen[found.edge[place]], scratch.slot[found.edge[place]] = use, place - begin
             share[place - begin] = 0.0
-        for i in range(lattice.count[layer - 1]):
+        for i in range(lattice.num_places[layer - 1]):
             pair, highest, sum_of = lattice.first_pair[layer] + i * count, -np.inf, 0.0
             for j in range(count):
                 highest = max(highest, lattice.step[pair + j] + lattice.emission[layer, j] + backward[j])
@@ -272,9 +278,9 @@ def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, end
 def _log_of_all(lattice: Lattice, layer: int) -> float:
     """Logarithm of the sum over all sequences up to a layer."""
     top, total = -np.inf, 0.0
-    for k in range(lattice.count[layer]):
+    for k in range(lattice.num_places[layer]):
         top = max(top, lattice.forward[layer, k])
-    for k in range(lattice.count[layer]):
+    for k in range(lattice.num_places[layer]):
         total += math.exp(lattice.forward[layer, k] - top)
     return top + math.log(total)
 
@@ -323,12 +329,12 @@ def condense(
                 sum_longitude += points.longitude_deg[q]
                 sum_time += points.time_s[q]
             place = (sum_latitude / number, sum_longitude / number)
-            error = math.sqrt(
-                max(points.sigma_m[middle] ** 2 - white_m * white_m * (1.0 - 1.0 / number), 9.0)
+            error = math.sqrt(max(points.sigma_m[middle] ** 2 - white_m * white_m * (1.0 - 1.0 / number), 9.0))
+            is_far = (
+                size == begins[trip]
+                or crow_m(latitude[size - 1], longitude[size - 1], place[0], place[1])
+                >= least_m * error / points.sigma_m[middle]
             )
-            is_far = size == begins[trip] or crow_m(
-                latitude[size - 1], longitude[size - 1], place[0], place[1]
-            ) >= least_m * error / points.sigma_m[middle]
             if is_far:
                 latitude[size], longitude[size], time[size] = place[0], place[1], sum_time / number
                 sigma[size], heading[size] = min(error, points.sigma_m[middle]), points.heading_deg[middle]

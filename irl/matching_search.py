@@ -67,9 +67,19 @@ class Scratch(NamedTuple):
 
 def make_scratch(num_edges: int, heap: int) -> Scratch:
     """44 bytes per edge, 12 per place in the heap."""
-    floats = [np.empty(num_edges) for _ in range(3)]
-    marks = [np.zeros(num_edges, np.int32) for _ in range(5)]
-    return Scratch(*floats, *marks, np.empty(heap), np.empty(heap, np.int32), np.zeros(2, np.int32))
+    return Scratch(
+        np.empty(num_edges),
+        np.empty(num_edges),
+        np.empty(num_edges),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.empty(heap),
+        np.empty(heap, np.int32),
+        np.zeros(2, np.int32),
+    )
 
 
 @inner_kernel
@@ -79,7 +89,7 @@ def next_search(scratch: Scratch) -> int:
         scratch.mark[:] = 0
         scratch.numbers[0] = 0
     scratch.numbers[0] += 1
-    return scratch.numbers[0]
+    return int(scratch.numbers[0])
 
 
 @inner_kernel
@@ -90,7 +100,7 @@ def next_use(scratch: Scratch) -> int:
         scratch.wanted[:] = 0
         scratch.numbers[1] = 0
     scratch.numbers[1] += 1
-    return scratch.numbers[1]
+    return int(scratch.numbers[1])
 
 
 @inner_kernel

@@ -38,7 +38,9 @@ def shared_ends(
             first.append(np.array([int(one[0]) for one in words], np.int64))
             last.append(np.array([int(one[-1]) for one in words], np.int64))
             names = zip(table.column("traveller").to_pylist(), table.column("trace_id").to_pylist(), strict=True)
-            traveller.append(np.array([hash(("who", name) if name else ("trace", own)) for name, own in names], np.int64))
+            traveller.append(
+                np.array([hash(("who", name) if name else ("trace", own)) for name, own in names], np.int64)
+            )
         if writer is None:
             return
         writer.close()

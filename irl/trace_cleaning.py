@@ -162,9 +162,7 @@ def _is_jump(traces: Traces) -> Bools:
 
     middle = np.arange(1, count - 1)
     is_inner = row[middle - 1] == row[middle + 1]
-    result[1:-1] = (
-        is_inner & is_far(middle - 1, middle) & is_far(middle, middle + 1) & ~is_far(middle - 1, middle + 1)
-    )
+    result[1:-1] = is_inner & is_far(middle - 1, middle) & is_far(middle, middle + 1) & ~is_far(middle - 1, middle + 1)
     return result
 
 

@@ -35,9 +35,7 @@ class NaiveMatcher:
             drawn = [0.0]
             for a, b in itertools.pairwise(line):
                 middle = math.cos(math.radians(a[0]))
-                drawn.append(
-                    drawn[-1] + METRES_PER_DEGREE * math.hypot(b[0] - a[0], (b[1] - a[1]) * middle)
-                )
+                drawn.append(drawn[-1] + METRES_PER_DEGREE * math.hypot(b[0] - a[0], (b[1] - a[1]) * middle))
             best = (edge, 0.0, math.inf)
             for k, (a, b) in enumerate(itertools.pairwise((line - np.array(point)) * scale)):
                 step = b - a
@@ -70,7 +68,9 @@ class NaiveMatcher:
             found[edge] = nx.dijkstra_path(graph, min(loops)[1], edge, weight="cost")
         return found
 
-    def step(self, one: Place, other: Place, paths: dict[int, list[int]], crow: float) -> tuple[float, list[int]] | None:
+    def step(
+        self, one: Place, other: Place, paths: dict[int, list[int]], crow: float
+    ) -> tuple[float, list[int]] | None:
         if one[0] == other[0] and other[1] >= one[1] - self.back:
             return -abs(max(other[1] - one[1], 0.0) - crow) / self.beta, []
         if other[0] not in paths:

@@ -73,7 +73,9 @@ def routes(network, found) -> list[str]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=6), st.sampled_from([6.0, 14.0]))
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=6), st.sampled_from([6.0, 14.0])
+)
 def test_the_best_sequence_is_that_of_a_naive_viterbi(grid, places, sigma):
     points = [at(line / 5, column * 12 / 30) for line, column in places]
     found = match(grid, [points], sigma=sigma)
