@@ -63,7 +63,7 @@ class MatchingSettings:
     max_gap_m: float = 6000.0
     max_dropped: int = 3
     """So many points in a row are left out where no route leads to them, before the trace is cut."""
-    max_excess: float = 16.0
+    max_excess: float = 8.0
     """Routes longer than the crow's distance by more than so many times beta + 150 m are not looked for."""
     max_ratio: float = 2.5
     """Nor those whose free-flow time is more than so many times the time that passed."""
@@ -231,7 +231,7 @@ class TraceMatcher:
             max_gap_s=s.max_gap_s,
             max_gap_m=s.max_gap_m,
             max_dropped=s.max_dropped,
-            beam=25.0,
+            beam=10.0,
             stub_m=min(noise.point_sigma_m, 20.0),
         )
 
