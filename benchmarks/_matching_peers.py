@@ -1,7 +1,8 @@
 """Run by benchmarks/matching.py in an environment that has a peer: matches given traces. Imports nothing of ours.
 
-Reads an .npz with a map and traces, writes the edges of each trace's route one after the other, and the seconds taken
-by all of them, maps and traces already being in the peer's own form.
+Arguments: the peer, an .npz with a map, and any number of .npz with traces. Writes, beside each of these, the edges of
+each trace's route one after the other and the CPU seconds taken by all of them, map and traces already being in the
+peer's own form.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import logging
 import math
 import sys
 import time
+import warnings
 from itertools import pairwise
 
 import numpy as np
 
 
-def leuven(given):
-    """leuvenmapmatching with the settings its documentation gives for such data, and the true noise."""
+def leuven(given, sets):
+    """Leuvenmapmatching with the settings its documentation gives for such data, and the true noise."""
     from leuvenmapmatching.map.inmem import InMemMap
     from leuvenmapmatching.matcher.distance import DistanceMatcher
 
@@ -32,30 +34,30 @@ def leuven(given):
         for one, other in pairwise(node[begin:end].tolist()):
             city.add_edge(one, other)
             edge_of[one, other] = edge
-    noise = float(given["noise_m"])
-    traces = []
-    for begin, end in pairwise(given["first_trace"].tolist()):
-        points = np.stack([given["trace_latitude"][begin:end], given["trace_longitude"][begin:end]], axis=1) * scale
-        traces.append([tuple(point) for point in points.tolist()])
-    found, started = [], time.perf_counter()
-    for path in traces:
-        edges, rest = [], path
-        while len(rest) > 1:  # where it gives up, it is asked to go on behind that point, as it suggests
-            matcher = DistanceMatcher(
-                city, max_dist=max(100.0, 4 * noise), max_dist_init=max(50.0, 4 * noise), min_prob_norm=0.001,
-                non_emitting_length_factor=0.75, obs_noise=noise, obs_noise_ne=1.5 * noise, dist_noise=50.0,
-                non_emitting_states=True, max_lattice_width=5,
-            )  # fmt: skip
-            _, last = matcher.match(rest)
-            nodes = matcher.path_pred_onlynodes if last > 0 else []
-            edges += [edge_of[pair] for pair in pairwise(nodes) if pair in edge_of]
-            rest = rest[last + 1 :]
-        found.append([edge for k, edge in enumerate(edges) if k == 0 or edge != edges[k - 1]])
-    return found, time.perf_counter() - started
+    for one in sets:
+        noise, traces = float(one["noise_m"]), []
+        for begin, end in pairwise(one["first_trace"].tolist()):
+            points = np.stack([one["latitude"][begin:end], one["longitude"][begin:end]], axis=1) * scale
+            traces.append([tuple(point) for point in points.tolist()])
+        found, started = [], time.process_time()
+        for path in traces:
+            edges, rest = [], path
+            while len(rest) > 1:  # where it gives up, it is asked to go on behind that point, as it suggests
+                matcher = DistanceMatcher(
+                    city, max_dist=max(100.0, 4 * noise), max_dist_init=max(50.0, 4 * noise), min_prob_norm=0.001,
+                    non_emitting_length_factor=0.75, obs_noise=noise, obs_noise_ne=1.5 * noise, dist_noise=50.0,
+                    non_emitting_states=True, max_lattice_width=5,
+                )  # fmt: skip
+                _, last = matcher.match(rest)
+                nodes = matcher.path_pred_onlynodes if last > 0 else []
+                edges += [edge_of[pair] for pair in pairwise(nodes) if pair in edge_of]
+                rest = rest[last + 1 :]
+            found.append([edge for k, edge in enumerate(edges) if k == 0 or edge != edges[k - 1]])
+        yield found, time.process_time() - started
 
 
-def mappymatch(given):
-    """mappymatch's LCSS matcher on its igraph map, its faster one."""
+def mappymatch(given, sets):
+    """Mappymatch's LCSS matcher on its igraph map, its faster one."""
     import networkx as nx
     import pandas as pd
     from mappymatch.constructs.trace import Trace
@@ -77,30 +79,34 @@ def mappymatch(given):
             kilometers=float(given["length_m"][edge]) / 1000, travel_time=float(given["travel_time_s"][edge]),
             metadata={},
         )  # fmt: skip
-    noise = float(given["noise_m"])
     stretch = 1 / math.cos(math.radians(given["latitude"].mean()))  # its metres are those of Mercator
-    matcher = LCSSMatcher(IGraphMap.from_nx_graph(graph), distance_epsilon=max(50.0, 3 * noise * stretch))
-    traces = []
-    for begin, end in pairwise(given["first_trace"].tolist()):
-        places = {"latitude": given["trace_latitude"][begin:end], "longitude": given["trace_longitude"][begin:end]}
-        traces.append(Trace.from_dataframe(pd.DataFrame(places)))
-    found, started = [], time.perf_counter()
-    for trace in traces:
-        try:
-            path = matcher.match_trace(trace).path or []
-        except Exception as error:
-            print(f"mappymatch: {type(error).__name__}: {error}", file=sys.stderr)
-            path = []
-        found.append([int(road.road_id.key) for road in path])
-    return found, time.perf_counter() - started
+    city = IGraphMap.from_nx_graph(graph)
+    for one in sets:
+        matcher = LCSSMatcher(city, distance_epsilon=max(50.0, 3 * float(one["noise_m"]) * stretch))
+        traces = []
+        for begin, end in pairwise(one["first_trace"].tolist()):
+            places = {"latitude": one["latitude"][begin:end], "longitude": one["longitude"][begin:end]}
+            traces.append(Trace.from_dataframe(pd.DataFrame(places)))
+        found, started = [], time.process_time()
+        for trace in traces:
+            try:
+                path = matcher.match_trace(trace).path or []
+            except Exception as error:
+                print(f"mappymatch: {type(error).__name__}: {error}", file=sys.stderr)
+                path = []
+            found.append([int(road.road_id.key) for road in path])
+        yield found, time.process_time() - started
 
 
 def main() -> None:
+    warnings.simplefilter("ignore")
     given = dict(np.load(sys.argv[2], allow_pickle=False))
-    found, seconds = {"leuvenmapmatching": leuven, "mappymatch": mappymatch}[sys.argv[1]](given)
-    counts = np.array([len(one) for one in found], np.int64)
-    edges = np.array([edge for one in found for edge in one], np.int64)
-    np.savez(sys.argv[3], counts=counts, edges=edges, seconds=seconds)
+    sets = [dict(np.load(path, allow_pickle=False)) for path in sys.argv[3:]]
+    answers = {"leuvenmapmatching": leuven, "mappymatch": mappymatch}[sys.argv[1]](given, sets)
+    for path, (found, seconds) in zip(sys.argv[3:], answers, strict=True):
+        counts = np.array([len(one) for one in found], np.int64)
+        edges = np.array([edge for one in found for edge in one], np.int64)
+        np.savez(path + ".answer.npz", counts=counts, edges=edges, seconds=seconds)
 
 
 if __name__ == "__main__":

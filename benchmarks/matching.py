@@ -6,8 +6,8 @@ that stay alike for 30 s, 2 % of points 200 m off, and a gap in every fifth trac
 
 right share        of the true routes' length, the part that is in the matched ones, as directed edges
 mismatch fraction  length wrongly left out plus length wrongly added, by the length of the true routes: Newson and Krumm
-traces per second  of one thread, reading and writing not counted; ours with the noise estimated from the traces
-                   themselves (a run over up to 400 of them, not counted either), the peers with the true one
+traces per second  of CPU time of one thread, reading and writing not counted; ours with the noise estimated from the
+                   traces themselves (a run over up to 400 of them, not counted either), the peers with the true one
 
 With ``--peers`` an environment is made in ``--environment`` (once) with mappymatch and leuvenmapmatching, which match
 the first ``--peer-traces`` of the same traces; ours are scored on the same ones then. They get the same map, less the
@@ -68,6 +68,7 @@ class Score:
     traces_per_second: float
 
     def to_json(self) -> dict[str, float]:
+        """Rounded."""
         return {name: round(value, 4) for name, value in vars(self).items()}
 
 
@@ -88,9 +89,18 @@ def main() -> None:
     for city in arguments.maps:
         network = read_roads(Path(arguments.folder) / f"{city}.osm.pbf")
         routes = simulate(network, arguments.traces, seed=1, num_destinations=50, min_km=1.0, max_km=8.0)
-        for name in arguments.settings:
-            figures[f"{city}_{name}"] = _setting(network, routes, SETTINGS[name], python, arguments.peer_traces)
-            _say(f"{city}_{name}", figures[f"{city}_{name}"])
+        seen = {name: simulate_traces(routes, SETTINGS[name], seed=2) for name in arguments.settings}
+        some = np.arange(min(arguments.peer_traces, len(routes)))
+        theirs: dict[str, list[Score]] = {}
+        for peer in PEERS if python is not None else ():
+            assert python is not None
+            sets = [(traces.take(some), SETTINGS[name].noise_m) for name, traces in seen.items()]
+            answers = _peer(python, peer, network, sets)
+            theirs[peer] = [_score(network, routes, found, seconds) for found, seconds in answers]
+        for k, (name, traces) in enumerate(seen.items()):
+            figures[f"{city}_{name}"] = one = _ours(network, routes, traces, len(some) if theirs else 0)
+            one |= {peer: scores[k].to_json() for peer, scores in theirs.items()}
+            _say(f"{city}_{name}", one)
     if python is not None:
         figures["least_ratio"], figures["behind"] = _against(figures)
         verdict = "met" if figures["least_ratio"] >= 10 and figures["behind"] <= 0.0 else "missed"
@@ -106,24 +116,17 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def _setting(
-    network: RoadNetwork, routes: Demonstrations, noise: TraceNoise, python: Path | None, num_peer: int
-) -> dict[str, Any]:
-    traces = simulate_traces(routes, noise, seed=2)
+def _ours(network: RoadNetwork, routes: Demonstrations, traces: Traces, num_peer: int) -> dict[str, Any]:
     matcher = TraceMatcher(network, MatchingSettings(threads=1))
     estimated = matcher.estimate(traces)
-    started = time.perf_counter()
+    started = time.process_time()
     found = matcher.match(traces, estimated)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     ours = _routes_by_trace(found, len(routes))
     figures: dict[str, Any] = _score(network, routes, ours, seconds).to_json()
     figures |= {"points_per_second": round(traces.num_points / seconds), "confidence": round(_mean(found), 4)}
-    if python is not None:
-        some = np.arange(min(num_peer, len(routes)))
-        figures["ours_on_the_same"] = _score(network, routes, ours[: len(some)], seconds).to_json()
-        for peer in PEERS:
-            theirs, took = _peer(python, peer, network, traces.take(some), noise)
-            figures[peer] = _score(network, routes, theirs, took).to_json()
+    if num_peer:
+        figures["ours_on_the_same"] = _score(network, routes, ours[:num_peer], seconds).to_json()
     return figures
 
 
@@ -150,14 +153,15 @@ def _score(network: RoadNetwork, routes: Demonstrations, matched: list[list[int]
 
 
 def _peer(
-    python: Path, peer: str, network: RoadNetwork, traces: Traces, noise: TraceNoise
-) -> tuple[list[list[int]], float]:
+    python: Path, peer: str, network: RoadNetwork, sets: list[tuple[Traces, float]]
+) -> list[tuple[list[list[int]], float]]:
+    """(edges of the route of every trace, CPU seconds) for each set of traces."""
     shapes, graph = network.shapes, network.graph
     assert shapes is not None
     with tempfile.TemporaryDirectory() as folder:
-        given, answer = Path(folder) / "given.npz", Path(folder) / "answer.npz"
+        city = Path(folder) / "city.npz"
         np.savez(
-            given,
+            city,
             first_point=shapes.first_point,
             point_node=shapes.osm_node,
             latitude=shapes.latitude_e7 * 1e-7,
@@ -166,17 +170,26 @@ def _peer(
             head=graph.head,
             length_m=network.edge_length_m(),
             travel_time_s=network.attributes.require("travel_time_s", "the benchmark"),
-            first_trace=traces.first,
-            trace_latitude=traces.latitude_deg,
-            trace_longitude=traces.longitude_deg,
-            noise_m=noise.noise_m,
         )
+        paths = [Path(folder) / f"{k}.npz" for k in range(len(sets))]
+        for path, (traces, noise_m) in zip(paths, sets, strict=True):
+            np.savez(
+                path,
+                first_trace=traces.first,
+                latitude=traces.latitude_deg,
+                longitude=traces.longitude_deg,
+                noise_m=noise_m,
+            )
         script = Path(__file__).with_name("_matching_peers.py")
-        subprocess.run([python, script, peer, given, answer], check=True, timeout=3000)
-        with np.load(answer, allow_pickle=False) as found:
-            ends = np.cumsum(found["counts"])
-            rows = np.split(found["edges"], ends[:-1]) if len(ends) else []
-            return [row.tolist() for row in rows], float(found["seconds"])
+        subprocess.run([python, script, peer, city, *paths], check=True)
+        return [_answer(path) for path in paths]
+
+
+def _answer(path: Path) -> tuple[list[list[int]], float]:
+    with np.load(f"{path}.answer.npz", allow_pickle=False) as found:
+        counts = found["counts"]
+        rows = np.split(found["edges"], np.cumsum(counts)[:-1]) if len(counts) else []
+        return [row.tolist() for row in rows], float(found["seconds"])
 
 
 def _environment(folder: Path) -> Path:

@@ -170,10 +170,10 @@ def edges_around(
     per_column = METRES_PER_DEGREE * max(math.cos(math.radians(latitude)), 1e-6)
     north, east = radius_m / per_row, radius_m / per_column
     rows, columns = grid.shape[0], grid.shape[1]
-    top = max(int(math.floor((latitude - north - grid.low[0]) / grid.step[0])), 0)
-    bottom = min(int(math.floor((latitude + north - grid.low[0]) / grid.step[0])), rows - 1)
-    left = max(int(math.floor((longitude - east - grid.low[1]) / grid.step[1])), 0)
-    right = min(int(math.floor((longitude + east - grid.low[1]) / grid.step[1])), columns - 1)
+    top = max(math.floor((latitude - north - grid.low[0]) / grid.step[0]), 0)
+    bottom = min(math.floor((latitude + north - grid.low[0]) / grid.step[0]), rows - 1)
+    left = max(math.floor((longitude - east - grid.low[1]) / grid.step[1]), 0)
+    right = min(math.floor((longitude + east - grid.low[1]) / grid.step[1]), columns - 1)
     count = 0
     for row in range(top, bottom + 1):
         for column in range(left, right + 1):

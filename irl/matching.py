@@ -1,4 +1,4 @@
-"""Map matching: GPS traces to routes on the turn graph, with a confidence for each and a reason for every trace not used.
+"""Map matching: GPS traces to routes on the turn graph, with a confidence for each.
 
 A hidden Markov model after Newson and Krumm, *Hidden Markov map matching through noise and sparseness* (2009): states
 are places on edges near a point, emission falls with distance, transition with how much longer the route between two
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class MatchingSettings:
     max_gap_m: float = 6000.0
     max_dropped: int = 3
     """So many points in a row are left out where no route leads to them, before the trace is cut."""
-    max_excess: float = 16.0
+    max_excess: float = 8.0
     """Routes longer than the crow's distance by more than so many times beta + 150 m are not looked for."""
     max_ratio: float = 2.5
     """Nor those whose free-flow time is more than so many times the time that passed."""
@@ -94,7 +94,7 @@ class Matched:
     row: Ids
     """int64[R], the trace that each route is of."""
     first: Ids
-    """int64[R+1]: the edges of route r are ``edge[first[r] : first[r+1]]``; at least two, each pair a permitted turn."""
+    """int64[R+1]: the edges of route r are ``edge[first[r] : first[r+1]]``; two or more, each pair a permitted turn."""
     edge: Ints
     """int32, edge positions."""
     is_sure: Floats
@@ -231,7 +231,7 @@ class TraceMatcher:
             max_gap_s=s.max_gap_s,
             max_gap_m=s.max_gap_m,
             max_dropped=s.max_dropped,
-            beam=25.0,
+            beam=10.0,
             stub_m=min(noise.point_sigma_m, 20.0),
         )
 
@@ -304,7 +304,7 @@ class _Workspace:
 
     def _with_room(self, layers: int, width: int) -> Lattice:
         have = self._lattice
-        if have is None or len(have.count) < layers or have.edge.shape[1] != width:
+        if have is None or len(have.num_places) < layers or have.edge.shape[1] != width:
             self._lattice = have = make_lattice(layers, width, self._steps, self._path)
         return have
 
@@ -322,10 +322,11 @@ def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: 
         by_time = paths_by == "travel_time" and attributes.travel_time_s is not None
         # A positive cost for edges without length keeps the order of paths well defined.
         cost = np.maximum(time if by_time else length, 1e-6)[turns.to_edge]
+    # Copies, for kernels are compiled anew for arrays that may not be written to, as those of a stored network.
     return Roads(
-        np.asarray(turns.first_out, np.int32),
-        np.asarray(turns.to_edge, np.int32),
-        cost,
+        np.array(turns.first_out, np.int32),
+        np.array(turns.to_edge, np.int32),
+        np.array(cost, np.float64),
         length,
         time,
         speed,
@@ -337,12 +338,12 @@ def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: 
 def _points(traces: Traces, noise: Noise, low: int, high: int) -> Points:
     nothing = np.full(high - low, np.nan)
     return Points(
-        traces.latitude_deg[low:high],
-        traces.longitude_deg[low:high],
-        traces.time_s[low:high],
+        np.array(traces.latitude_deg[low:high]),
+        np.array(traces.longitude_deg[low:high]),
+        np.array(traces.time_s[low:high]),
         np.full(high - low, noise.sigma_m),
-        nothing if traces.heading_deg is None else traces.heading_deg[low:high],
-        nothing if traces.speed_kmh is None else traces.speed_kmh[low:high],
+        nothing if traces.heading_deg is None else np.array(traces.heading_deg[low:high]),
+        nothing if traces.speed_kmh is None else np.array(traces.speed_kmh[low:high]),
     )
 
 
@@ -378,5 +379,5 @@ def _joined(parts: list[tuple[Found, PointAnswers, Ids, int]], traces: Traces) -
     )
 
 
-def _together(parts: list[Floats], dtype: type) -> Floats:
+def _together(parts: list[Any], dtype: type) -> Any:
     return np.concatenate([*parts, np.zeros(0, dtype)]).astype(dtype)

@@ -1,4 +1,4 @@
-"""Traces to routes: the loop over points, the best sequence of candidates, and how sure each of its edges is. Compiled."""
+"""Traces to routes: the loop over points, the best sequence of candidates, how sure each of its edges is. Compiled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.compiled import kernel
+from ..core.compiled import inner_kernel, kernel
 from ..core.types import Floats, Ids, Ints
 from ..graphs.segment_grid import SegmentGrid
 from .matching_lattice import (
@@ -69,8 +69,14 @@ class PointAnswers(NamedTuple):
 
 def make_answers(count: int) -> PointAnswers:
     """For so many points."""
-    floats = [np.full(count, np.nan) for _ in range(4)]
-    return PointAnswers(np.full(count, ALONE, np.int32), np.full(count, -1, np.int32), *floats)
+    return PointAnswers(
+        np.full(count, ALONE, np.int32),
+        np.full(count, -1, np.int32),
+        np.full(count, np.nan),
+        np.full(count, np.nan),
+        np.full(count, np.nan),
+        np.full(count, np.nan),
+    )
 
 
 def make_found(routes: int, edges: int) -> Found:
@@ -99,7 +105,7 @@ def match_trips(
     answers: PointAnswers,
     found: Found,
 ) -> bool:
-    """The routes of trips, the points of trip n being ``first[n] .. first[n+1]``: none, one, or several where it was cut.
+    """The routes of trips, the points of trip n being ``first[n] .. first[n+1]``: none, one, or several.
 
     A trace is cut at gaps, and where no route leads on from its points. False where an array is full: nothing that was
     written counts then.
@@ -136,7 +142,7 @@ def match_trips(
     return True
 
 
-@kernel
+@inner_kernel
 def _is_gap(points: Points, one: int, other: int, rules: Rules) -> bool:
     if points.time_s[other] - points.time_s[one] > rules.max_gap_s:
         return True
@@ -146,7 +152,7 @@ def _is_gap(points: Points, one: int, other: int, rules: Rules) -> bool:
     return crow > rules.max_gap_m
 
 
-@kernel
+@inner_kernel
 def _finish(
     roads: Roads, scratch: Scratch, lattice: Lattice, rules: Rules, trip: int, found: Found, answers: PointAnswers
 ) -> bool:
@@ -154,7 +160,7 @@ def _finish(
     layers, size = lattice.sizes[0], 1
     chosen = np.empty(layers, np.int64)
     chosen[-1] = 0
-    for k in range(1, lattice.count[layers - 1]):
+    for k in range(1, lattice.num_places[layers - 1]):
         if lattice.score[layers - 1, k] > lattice.score[layers - 1, chosen[-1]]:
             chosen[-1] = k
     for layer in range(layers - 1, 0, -1):
@@ -189,13 +195,13 @@ def _finish(
     return True
 
 
-@kernel
+@inner_kernel
 def _pair(lattice: Lattice, layer: int, chosen: _Array) -> int:
     """Where the chosen step into a layer stands."""
-    return lattice.first_pair[layer] + chosen[layer - 1] * lattice.count[layer] + chosen[layer]
+    return int(lattice.first_pair[layer] + chosen[layer - 1] * lattice.num_places[layer] + chosen[layer])
 
 
-@kernel
+@inner_kernel
 def _note(lattice: Lattice, chosen: _Array, fate: int, answers: PointAnswers) -> None:
     """Write down what is known of the chain's points."""
     for layer in range(len(chosen)):
@@ -209,13 +215,13 @@ def _note(lattice: Lattice, chosen: _Array, fate: int, answers: PointAnswers) ->
             answers.crow_m[p] = lattice.crow_m[layer]
 
 
-@kernel
+@inner_kernel
 def _without_stubs(
     roads: Roads, lattice: Lattice, rules: Rules, chosen: _Array, found: Found, begin: int, ends: _Array
 ) -> int:
     """Leave out a first and last edge of which next to nothing was travelled; where the route ends then."""
     layers = len(chosen)
-    last = ends[layers - 1]
+    last = int(ends[layers - 1])
     if last - begin > 2 and lattice.along_m[layers - 1, chosen[-1]] < rules.stub_m:
         last -= 1
     rest = roads.length_m[found.edge[begin]] - lattice.along_m[0, chosen[0]]
@@ -227,7 +233,7 @@ def _without_stubs(
     return last
 
 
-@kernel
+@inner_kernel
 def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, ends: _Array) -> None:
     """For every edge of the route: the largest probability, over steps, that a step like this one passes it.
 
@@ -244,11 +250,11 @@ def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, end
     for layer in range(layers - 1, 0, -1):
         low = max((begin if layer < 2 else ends[layer - 2]) - 1, begin)
         high = ends[min(layer + 1, layers - 1)]
-        use, count = next_use(scratch), lattice.count[layer]
+        use, count = next_use(scratch), lattice.num_places[layer]
         for place in range(low, high):
             scratch.seen[found.edge[place]], scratch.slot[found.edge[place]] = use, place - begin
             share[place - begin] = 0.0
-        for i in range(lattice.count[layer - 1]):
+        for i in range(lattice.num_places[layer - 1]):
             pair, highest, sum_of = lattice.first_pair[layer] + i * count, -np.inf, 0.0
             for j in range(count):
                 highest = max(highest, lattice.step[pair + j] + lattice.emission[layer, j] + backward[j])
@@ -268,18 +274,18 @@ def _certainty(scratch: Scratch, lattice: Lattice, found: Found, begin: int, end
             found.is_sure[place] = min(max(found.is_sure[place], share[slot]), 1.0)
 
 
-@kernel
+@inner_kernel
 def _log_of_all(lattice: Lattice, layer: int) -> float:
     """Logarithm of the sum over all sequences up to a layer."""
     top, total = -np.inf, 0.0
-    for k in range(lattice.count[layer]):
+    for k in range(lattice.num_places[layer]):
         top = max(top, lattice.forward[layer, k])
-    for k in range(lattice.count[layer]):
+    for k in range(lattice.num_places[layer]):
         total += math.exp(lattice.forward[layer, k] - top)
     return top + math.log(total)
 
 
-@kernel
+@inner_kernel
 def _add_share(
     scratch: Scratch, lattice: Lattice, use: int, source: int, pair: int, chance: float, share: _Array
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.compiled import kernel
+from ..core.compiled import inner_kernel
 from ..core.types import Floats, Ids, Ints
 from ..graphs.segment_grid import SegmentGrid, edges_around
 from .matching_search import Roads, Scratch, crow_m, next_use, search
@@ -81,7 +81,7 @@ class Lattice(NamedTuple):
     The step from candidate i of the layer before to candidate j stands at ``first_pair[layer] + i * count[layer] + j``.
     """
 
-    count: Ints
+    num_places: Ints
     """int32[L], candidates of each layer."""
     point: Ids
     """int64[L]."""
@@ -115,16 +115,19 @@ class Lattice(NamedTuple):
 
 def make_lattice(layers: int, width: int, steps: int, edges: int) -> Lattice:
     """An empty one with room for so much; what is not written takes no memory."""
-    floats = [np.empty((layers, width)) for _ in range(5)]
+    shape = (layers, width)
     return Lattice(
         np.empty(layers, np.int32),
         np.empty(layers, np.int64),
         np.empty(layers),
         np.empty(layers, np.int64),
-        np.empty((layers, width), np.int32),
-        *floats[:4],
-        np.empty((layers, width), np.int32),
-        floats[4],
+        np.empty(shape, np.int32),
+        np.empty(shape),
+        np.empty(shape),
+        np.empty(shape),
+        np.empty(shape),
+        np.empty(shape, np.int32),
+        np.empty(shape),
         np.empty(steps),
         np.empty(steps),
         np.empty(steps, np.int64),
@@ -134,7 +137,7 @@ def make_lattice(layers: int, width: int, steps: int, edges: int) -> Lattice:
     )
 
 
-@kernel
+@inner_kernel
 def find_candidates(
     grid: SegmentGrid, roads: Roads, scratch: Scratch, points: Points, p: int, rules: Rules, lattice: Lattice
 ) -> int:
@@ -162,11 +165,11 @@ def find_candidates(
         lattice.along_m[layer, k] = min(along[k], roads.length_m[edge[k]])
         lattice.distance_m[layer, k] = distance[k]
         lattice.emission[layer, k] = _emission(roads, points, p, edge[k], distance[k], bearing[k])
-    lattice.count[layer], lattice.point[layer] = count, p
+    lattice.num_places[layer], lattice.point[layer] = count, p
     return count
 
 
-@kernel
+@inner_kernel
 def _emission(roads: Roads, points: Points, p: int, edge: int, distance: float, bearing: float) -> float:
     """Log-probability of a point at an edge, up to a constant of the point."""
     result = math.log(math.exp(-0.5 * (distance / points.sigma_m[p]) ** 2) + _OUTLIER)
@@ -178,26 +181,26 @@ def _emission(roads: Roads, points: Points, p: int, edge: int, distance: float, 
     return result
 
 
-@kernel
+@inner_kernel
 def begin_chain(lattice: Lattice) -> None:
     """Take the layer just written as the first one of a chain."""
-    for k in range(lattice.count[0]):
+    for k in range(lattice.num_places[0]):
         lattice.score[0, k] = lattice.forward[0, k] = lattice.emission[0, k]
         lattice.back[0, k] = -1
     lattice.sizes[0], lattice.sizes[1], lattice.sizes[2] = 1, 0, 0
 
 
-@kernel
+@inner_kernel
 def beta_at(beta_m: _Array, crow: float) -> float:
     """Scale of the transition at a crow distance, between the middles of two bins."""
     place = math.log2(max(crow, 1.0)) - 0.5
-    low = min(max(int(math.floor(place)), 0), BETA_BINS - 1)
+    low = min(max(math.floor(place), 0), BETA_BINS - 1)
     high = min(low + 1, BETA_BINS - 1)
     share = min(max(place - low, 0.0), 1.0)
-    return beta_m[low] + share * (beta_m[high] - beta_m[low])
+    return float(beta_m[low] + share * (beta_m[high] - beta_m[low]))
 
 
-@kernel
+@inner_kernel
 def time_log(travel_s: float, passed_s: float) -> float:
     """Log-probability of a free-flow time in the time that passed: one-sided, for slower is always possible."""
     if not travel_s > passed_s:  # also where times are not known
@@ -205,7 +208,7 @@ def time_log(travel_s: float, passed_s: float) -> float:
     return -0.5 * (math.log(travel_s / passed_s) / _SPEED_LOG) ** 2
 
 
-@kernel
+@inner_kernel
 def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattice: Lattice) -> int:
     """Join the layer just written to the chain: `REACHED`, `UNREACHED`, or `FULL` where arrays must be larger."""
     layer = lattice.sizes[0]
@@ -219,7 +222,7 @@ def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattic
     noise_m = points.sigma_m[here] + points.sigma_m[there]
     passed = points.time_s[there] - points.time_s[here] + rules.slack_s + noise_m / 10.0
     most_s = np.inf if math.isnan(passed) else rules.max_ratio * passed
-    width, count = lattice.count[layer - 1], lattice.count[layer]
+    width, count = lattice.num_places[layer - 1], lattice.num_places[layer]
     first, start = lattice.sizes[1], lattice.sizes[2]
     if first + width * count > len(lattice.step):
         return FULL
@@ -251,7 +254,7 @@ def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattic
     return REACHED
 
 
-@kernel
+@inner_kernel
 def _best_left(lattice: Lattice, layer: int, width: int, is_taken: _Array) -> int:
     """The candidate of a layer with the best score of those not taken yet."""
     best = -1
@@ -261,7 +264,7 @@ def _best_left(lattice: Lattice, layer: int, width: int, is_taken: _Array) -> in
     return best
 
 
-@kernel
+@inner_kernel
 def _from_one(
     roads: Roads,
     scratch: Scratch,
@@ -278,7 +281,7 @@ def _from_one(
 ) -> bool:
     """All transitions from candidate i of the last layer; False where an array is full."""
     layer = lattice.sizes[0]
-    there, count = lattice.point[layer], lattice.count[layer]
+    there, count = lattice.point[layer], lattice.num_places[layer]
     source, offset = lattice.edge[layer - 1, i], lattice.along_m[layer - 1, i]
     rest = roads.length_m[source] - offset
     own, is_searched = -1, False
@@ -319,7 +322,7 @@ def _from_one(
     return True
 
 
-@kernel
+@inner_kernel
 def _store_path(lattice: Lattice, scratch: Scratch, pair: int, goal: int) -> bool:
     """The edges of the last search's path to ``goal`` (-1: the candidates share their edge); False where it is full."""
     size, at = 0, goal
@@ -336,7 +339,7 @@ def _store_path(lattice: Lattice, scratch: Scratch, pair: int, goal: int) -> boo
     return True
 
 
-@kernel
+@inner_kernel
 def _score(lattice: Lattice, layer: int, width: int, count: int) -> None:
     """Scores of the best and of all sequences up to each candidate of a layer."""
     first = lattice.first_pair[layer]

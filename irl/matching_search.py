@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.compiled import kernel
+from ..core.compiled import inner_kernel
 from ..core.types import Floats, Ints
 from ..graphs.search_kernels import pop, push
 from ..graphs.spatial import METRES_PER_DEGREE
@@ -67,22 +67,32 @@ class Scratch(NamedTuple):
 
 def make_scratch(num_edges: int, heap: int) -> Scratch:
     """44 bytes per edge, 12 per place in the heap."""
-    floats = [np.empty(num_edges) for _ in range(3)]
-    marks = [np.zeros(num_edges, np.int32) for _ in range(5)]
-    return Scratch(*floats, *marks, np.empty(heap), np.empty(heap, np.int32), np.zeros(2, np.int32))
+    return Scratch(
+        np.empty(num_edges),
+        np.empty(num_edges),
+        np.empty(num_edges),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.zeros(num_edges, np.int32),
+        np.empty(heap),
+        np.empty(heap, np.int32),
+        np.zeros(2, np.int32),
+    )
 
 
-@kernel
+@inner_kernel
 def next_search(scratch: Scratch) -> int:
     """A number for a search that no entry bears."""
     if scratch.numbers[0] >= NEVER:
         scratch.mark[:] = 0
         scratch.numbers[0] = 0
     scratch.numbers[0] += 1
-    return scratch.numbers[0]
+    return int(scratch.numbers[0])
 
 
-@kernel
+@inner_kernel
 def next_use(scratch: Scratch) -> int:
     """A number for marks in ``seen`` or ``wanted`` that no entry bears."""
     if scratch.numbers[1] >= NEVER:
@@ -90,10 +100,10 @@ def next_use(scratch: Scratch) -> int:
         scratch.wanted[:] = 0
         scratch.numbers[1] = 0
     scratch.numbers[1] += 1
-    return scratch.numbers[1]
+    return int(scratch.numbers[1])
 
 
-@kernel
+@inner_kernel
 def crow_m(latitude_1: float, longitude_1: float, latitude_2: float, longitude_2: float) -> float:
     """Metres between two points some kilometres apart."""
     north = (latitude_2 - latitude_1) * METRES_PER_DEGREE
@@ -101,7 +111,7 @@ def crow_m(latitude_1: float, longitude_1: float, latitude_2: float, longitude_2
     return math.hypot(north, east)
 
 
-@kernel
+@inner_kernel
 def search(
     roads: Roads,
     scratch: Scratch,

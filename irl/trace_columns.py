@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +61,7 @@ class TraceColumns:
     def found_in(self, names: Sequence[str], path: str | Path) -> TraceColumns:
         """The same with every column that is there named; `InputFileError` where a place is missing."""
         lowered = {name.strip().lower(): name for name in reversed(names)}
-        chosen: dict[str, str | None] = {}
+        chosen: dict[str, Any] = {}
         for role, aliases in _ALIASES.items():
             asked = getattr(self, role)
             if asked is not None and asked not in names:

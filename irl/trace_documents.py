@@ -97,8 +97,7 @@ def read_geojson(path: Path, columns: TraceColumns) -> Traces:
     rows: list[list[dict[str, Any]]] = []
     by_id: dict[str, int] = {}
     for number, feature in enumerate(features):
-        properties = feature.get("properties") if isinstance(feature.get("properties"), dict) else {}
-        geometry = feature.get("geometry") if isinstance(feature.get("geometry"), dict) else {}
+        properties, geometry = _object(feature, "properties"), _object(feature, "geometry")
         name = _name(feature, properties, columns)
         kind, places = geometry.get("type"), geometry.get("coordinates")
         if kind == "Point":
@@ -129,6 +128,11 @@ def _features(document: Any) -> list[dict[str, Any]] | None:
     if document.get("type") in ("LineString", "MultiLineString"):
         return [{"geometry": document, "properties": {}}]
     return None
+
+
+def _object(feature: dict[str, Any], name: str) -> dict[str, Any]:
+    found = feature.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _name(feature: dict[str, Any], properties: dict[str, Any], columns: TraceColumns) -> str:

@@ -48,7 +48,7 @@ def first_guess(traces: Traces, sigma_m: float | None, beta_m: float | None) -> 
     white, interval = _white_noise(traces)
     sigma = sigma_m or min(max(white, 7.0), _LARGEST_SIGMA_M)
     crow = 1.5 * 2.0 ** np.arange(BETA_BINS)
-    beta = np.full(BETA_BINS, beta_m) if beta_m else max(sigma, 5.0) + 0.1 * crow
+    beta: Floats = np.full(BETA_BINS, float(beta_m)) if beta_m else np.asarray(max(sigma, 5.0) + 0.1 * crow, np.float64)
     return _with_window(Noise(sigma, min(white, sigma), 0.0, sigma, beta, interval))
 
 

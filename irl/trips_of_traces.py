@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.compiled import kernel
 from ..core.errors import ConfigurationError
-from ..core.types import Floats, Ids
+from ..core.types import Ids
 from .matching_search import crow_m
 from .trace_cleaning import SkippedTrace
 from .traces import Traces
@@ -62,16 +62,16 @@ def cut_trips(traces: Traces, rules: TripRules | None = None) -> Trips:
     """
     rules = rules or TripRules()
     starts, ends, rows, num_stops = _cut(
-        traces.latitude_deg,
-        traces.longitude_deg,
-        traces.time_s,
-        traces.first,
+        np.array(traces.latitude_deg),  # copies: kernels are compiled anew for arrays that may not be written to
+        np.array(traces.longitude_deg),
+        np.array(traces.time_s),
+        np.array(traces.first),
         rules.dwell_s,
         rules.dwell_m,
         rules.max_gap_s,
     )
     if rules.cut_ends_m > 0:
-        _cut_ends(traces.latitude_deg, traces.longitude_deg, starts, ends, rules.cut_ends_m)
+        _cut_ends(np.array(traces.latitude_deg), np.array(traces.longitude_deg), starts, ends, rules.cut_ends_m)
     is_kept = ends - starts >= 2
     count = np.bincount(rows, is_kept, minlength=len(traces))
     lost = np.flatnonzero((count == 0) & (np.diff(traces.first) > 0)).tolist()
@@ -101,7 +101,7 @@ def _cut(
     dwell_s: float,
     dwell_m: float,
     max_gap_s: float,
-) -> tuple[Floats, Floats, Floats, int]:
+) -> tuple[Ids, Ids, Ids, int]:
     """(first point, end, trace of each trip, number of stops)."""
     room = 16 + 2 * len(first)
     starts, ends, rows = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)

@@ -25,6 +25,7 @@ ALLOWED_IMPORTERS = {
     "numba": ("core/compiled.py",),
     "equinox": ("irl/rewards/neural.py",),
     "jinja2": ("irl/report/writing.py",),
+    "defusedxml": ("irl/trace_documents.py",),
     "ray": ("distributed/", "cli/"),
     "jax": ("irl/",),
     "jaxlib": ("irl/",),
