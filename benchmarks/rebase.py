@@ -2,8 +2,8 @@
 
 The copy is a year of *simulated* edits, drawn at random: 3 % of the driven ways split in two (the second half under a
 new id), 3 % under another id, 1 % no longer driven, 2 % divided by a new junction with a new street from there, 2 %
-with a shape node more, 2 % with another name. The model has ten features and a correction per edge and turn, learned from
-*simulated* routes.
+with a shape node more, 2 % with another name. The model has the default features and a correction per edge and turn,
+learned from *simulated* routes.
 
 - `carried`: of the absolute sum of all corrections whose roads are still driven, what is on the new map (of edges, of
   turns whose junction still has both roads).
