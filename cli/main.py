@@ -36,6 +36,7 @@ from .regions import experts, partition
 from .report import report
 from .route import route
 from .select import select
+from .serve import serve
 from .surface import surface
 
 app = typer.Typer(
@@ -406,6 +407,7 @@ def draw(
 
 
 app.command()(report)
+app.command()(serve)
 
 
 @app.command()

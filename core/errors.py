@@ -254,6 +254,14 @@ class OffMapError(TroddenError, LookupError):
         )
 
 
+class ServiceRequestError(TroddenError, ValueError):
+    """An HTTP request that cannot be answered; ``code`` is one of OSRM's words for why."""
+
+    def __init__(self, *, code: str, problem: str, status: int = 400):
+        self.code, self.problem, self.status = code, problem, status
+        super().__init__(problem)
+
+
 # ---------------------------------------------------------------------------------------------- environment
 
 

@@ -258,6 +258,21 @@ class RoadNetwork:
         ends = [self.graph.tail[edge], self.graph.head[edge]]
         return np.stack([latitude[ends], longitude[ends]], axis=1)
 
+    def polyline(self, edges: Ints) -> Floats:
+        """float64[P, 2] of (latitude, longitude) in degrees along contiguous edges, the points between them once.
+
+        At least one edge; `MissingDataError` without coordinates. A tenth of the time of `edge_polyline` for each.
+        """
+        if self.shapes is None:
+            latitude, longitude = self.graph.require_coordinates("a route's line")
+            nodes = np.concatenate([self.graph.tail[edges[:1]], self.graph.head[edges]])
+            return np.stack([latitude[nodes], longitude[nodes]], axis=1)
+        begin, end = self.shapes.first_point[edges], self.shapes.first_point[edges + 1]
+        begin[1:] += 1
+        offsets = np.concatenate([[0], np.cumsum(end - begin)])
+        flat = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
+        return np.stack([self.shapes.latitude_e7[flat], self.shapes.longitude_e7[flat]], axis=1) * 1e-7
+
     def edge_length_m(self) -> Floats:
         """float64[E] in metres; where the source has no lengths, the travel time in seconds stands in for them.
 

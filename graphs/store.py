@@ -120,7 +120,8 @@ def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadN
         graph=RoadGraph(**graph),
         attributes=EdgeAttributes(**columns),
         turns=TurnGraph(**turns, extra=_extras(arrays, names, "turns")),
-        shapes=EdgeShapes(**{name: arrays[f"shapes.{name}"] for name in _SHAPES}) if has_shapes else None,
+        # As plain arrays over the mapped files: every slice of a memmap costs microseconds, and queries take many.
+        shapes=EdgeShapes(**{name: np.asarray(arrays[f"shapes.{name}"]) for name in _SHAPES}) if has_shapes else None,
         report=document["report"],
         checksum=document["checksum"],
     )

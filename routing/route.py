@@ -139,13 +139,15 @@ class Route:
             latitude, longitude = self.network.graph.require_coordinates("a route's line")
             node = self.origin.node
             return np.array([[latitude[node], longitude[node]]])
-        parts = [self.network.edge_polyline(int(edge)) for edge in self.edges]
         ends = self.ends
-        if len(parts) == 1:
-            return cut_line(parts[0], ends.start_fraction, ends.end_fraction)
-        parts[0] = cut_line(parts[0], ends.start_fraction, 1.0)
-        parts[-1] = cut_line(parts[-1], 0.0, ends.end_fraction)
-        return np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
+        first = self.network.edge_polyline(int(self.edges[0]))
+        if len(self.edges) == 1:
+            return cut_line(first, ends.start_fraction, ends.end_fraction)
+        last = cut_line(self.network.edge_polyline(int(self.edges[-1])), 0.0, ends.end_fraction)
+        parts = [cut_line(first, ends.start_fraction, 1.0), last[1:]]
+        if len(self.edges) > 2:
+            parts.insert(1, self.network.polyline(self.edges[1:-1])[1:])
+        return np.concatenate(parts)
 
     @cached_property
     def log_probability(self) -> float:

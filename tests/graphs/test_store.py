@@ -56,7 +56,7 @@ def test_round_trip(network: RoadNetwork, tmp_path: Path, verify: bool) -> None:
     loaded = load_network(save_network(network, tmp_path / "stored"), verify=verify)
     assert_same(network, loaded)
     assert checksum(loaded) == network.checksum
-    assert isinstance(loaded.shapes.osm_node, np.memmap)  # type: ignore[union-attr]
+    assert isinstance(loaded.shapes.osm_node.base, np.memmap)  # type: ignore[union-attr]
     assert_same(read_roads(tmp_path / "stored"), network)
 
 

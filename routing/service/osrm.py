@@ -1,0 +1,110 @@
+"""OSRM's services: ``/route/v1``, ``/table/v1`` and ``/nearest/v1``, read and answered as osrm-routed does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from .answers import nearest_answer, route_answer, table_answer
+from .asking import find_nearest, find_routes, find_table, metric_of
+from .requests import EXTRAS, GEOMETRIES, OVERVIEWS, read_nearest, read_route, read_table
+from .schemas import NearestAnswer, Problem, RouteAnswer, TableAnswer
+from .state import ServiceState, reply
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "Why there is no answer"},
+    413: {"model": Problem, "description": "The body is too long"},
+    414: {"model": Problem, "description": "The URL is too long"},
+}
+_BOOLEAN = {"type": "string", "enum": ["true", "false"]}
+_TEXT = {"type": "string"}
+
+
+def osrm_routes(state: ServiceState) -> APIRouter:
+    """The three services."""
+    api = APIRouter(tags=["OSRM"])
+    router, settings = state.router, state.settings
+
+    @api.get(
+        "/route/v1/{profile}/{coordinates:path}",
+        responses={200: {"model": RouteAnswer}, **PROBLEMS},
+        openapi_extra=_parameters(
+            alternatives=_TEXT,
+            steps=_BOOLEAN,
+            annotations=_TEXT,
+            geometries={"type": "string", "enum": list(GEOMETRIES)},
+            overview={"type": "string", "enum": list(OVERVIEWS)},
+            continue_straight={"type": "string", "enum": ["default", "true", "false"]},
+            radiuses=_TEXT,
+            exclude=_TEXT,
+            avoid=_TEXT,
+            closed=_TEXT,
+            skip_waypoints=_BOOLEAN,
+            trodden={"type": "string", "description": f"of {', '.join(EXTRAS)}, separated by commas"},
+        ),
+    )
+    async def route(request: Request) -> Response:
+        """The cheapest route through coordinates `lon,lat;lon,lat;...` under the metric that the profile names."""
+        wanted = read_route(*_asked(request), settings)
+        metric = metric_of(router, request.path_params["profile"])
+
+        def work() -> Response:
+            return reply(route_answer(router, state.streets, wanted, find_routes(router, wanted, metric)))
+
+        return work() if wanted.is_quick else await state.slowly(work)
+
+    @api.get(
+        "/table/v1/{profile}/{coordinates:path}",
+        responses={200: {"model": TableAnswer}, **PROBLEMS},
+        openapi_extra=_parameters(
+            sources=_TEXT,
+            destinations=_TEXT,
+            annotations=_TEXT,
+            scale_factor=_TEXT,
+            radiuses=_TEXT,
+            skip_waypoints=_BOOLEAN,
+            trodden={"type": "string", "enum": ["cost"]},
+        ),
+    )
+    async def table(request: Request) -> Response:
+        """Times and lengths of the cheapest routes between all pairs of coordinates."""
+        wanted = read_table(*_asked(request), settings)
+        metric = metric_of(router, request.path_params["profile"])
+
+        def work() -> Response:
+            matrix = find_table(router, wanted, metric)
+            return reply(table_answer(router, state.streets, wanted, metric, matrix))
+
+        return await state.slowly(work)
+
+    @api.get(
+        "/nearest/v1/{profile}/{coordinates:path}",
+        responses={200: {"model": NearestAnswer}, **PROBLEMS},
+        openapi_extra=_parameters(number=_TEXT, radiuses=_TEXT),
+    )
+    async def nearest(request: Request) -> Response:
+        """The roads nearest to a coordinate `lon,lat`."""
+        wanted = read_nearest(*_asked(request), settings)
+        metric_of(router, request.path_params["profile"])
+        return reply(nearest_answer(router, state.streets, wanted, find_nearest(router, wanted)))
+
+    return api
+
+
+def _asked(request: Request) -> tuple[str, str]:
+    """(coordinates, query string). Read here: parameters declared to the framework cost as much as half a route."""
+    return request.path_params["coordinates"], request.scope["query_string"].decode("latin-1")
+
+
+def _parameters(**schemas: dict[str, Any]) -> dict[str, Any]:
+    """Options for OpenAPI: they are read by `requests`, whose errors are OSRM's, and not by the framework."""
+    places = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": text}
+        for name, text in (
+            ("profile", "a metric, or driving for the first one"),
+            ("coordinates", "lon,lat;lon,lat or polyline(...) or polyline6(...)"),
+        )
+    ]
+    options = [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in schemas.items()]
+    return {"parameters": places + options}

@@ -1,0 +1,359 @@
+"""OSRM requests: the coordinates of a path and the options of a query string, read and checked.
+
+Nothing is ignored that could change an answer: an option that is not known or not supported is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+from urllib.parse import unquote
+
+from ...core.errors import ServiceRequestError
+from ..points import Coordinate
+from .polyline import decode_polyline
+from .settings import ServiceSettings
+
+_T = TypeVar("_T")
+
+_GENERAL = frozenset(
+    {"radiuses", "bearings", "hints", "generate_hints", "approaches", "exclude", "snapping", "skip_waypoints", "format"}
+)
+_ROUTE = _GENERAL | {
+    "alternatives",
+    "steps",
+    "annotations",
+    "geometries",
+    "overview",
+    "continue_straight",
+    "waypoints",
+    "trodden",
+    "avoid",
+    "closed",
+}
+_TABLE = _GENERAL | {"sources", "destinations", "annotations", "scale_factor", "fallback_speed", "trodden"}
+_NEAREST = _GENERAL | {"number"}
+
+GEOMETRIES = ("polyline", "polyline6", "geojson")
+OVERVIEWS = ("simplified", "full", "false")
+SEGMENT_ANNOTATIONS = ("duration", "distance", "speed", "weight", "nodes", "datasources")
+EXTRAS = ("probability", "explanation")
+
+
+@dataclass(frozen=True)
+class PointOptions:
+    """What any request says of its coordinates."""
+
+    points: tuple[Coordinate, ...]
+    radiuses: tuple[float, ...] | None
+    """Metres per coordinate, ``inf`` where not limited."""
+    exclude: tuple[str, ...]
+    skip_waypoints: bool
+
+
+@dataclass(frozen=True)
+class RouteRequest:
+    """A request for ``/route/v1``."""
+
+    at: PointOptions
+    alternatives: int
+    """Routes wanted besides the cheapest."""
+    steps: bool
+    annotations: tuple[str, ...]
+    geometries: str
+    overview: str
+    continue_straight: bool
+    """False: turning round at a stop-over is permitted, each leg is a route of its own."""
+    extras: frozenset[str]
+    avoid: Mapping[str, float]
+    closed: tuple[int, ...]
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it takes a fraction of a millisecond, so that no thread is needed for it."""
+        slow = self.alternatives or self.extras or self.avoid or self.closed or self.at.exclude
+        return not slow and len(self.at.points) <= 8
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """A request for ``/table/v1``."""
+
+    at: PointOptions
+    sources: tuple[int, ...]
+    destinations: tuple[int, ...]
+    annotations: tuple[str, ...]
+    """``duration`` and ``distance``, one or both."""
+    scale_factor: float
+    with_cost: bool
+
+
+@dataclass(frozen=True)
+class NearestRequest:
+    """A request for ``/nearest/v1``."""
+
+    at: PointOptions
+    number: int
+
+
+def read_route(coordinates: str, query: str, limits: ServiceSettings) -> RouteRequest:
+    """A route request; `ServiceRequestError` says what is wrong with it and where."""
+    options = _options(query, _ROUTE)
+    at = _points(coordinates, options, limits.max_points, least=2)
+    if "waypoints" in options:
+        _refuse("waypoints", "is not supported: every coordinate is a stop-over")
+    return RouteRequest(
+        at=at,
+        alternatives=_alternatives(options.get("alternatives", "false"), limits.max_alternatives),
+        steps=_flag(options, "steps"),
+        annotations=_annotations(options.get("annotations", "false")),
+        geometries=_choice(options, "geometries", GEOMETRIES),
+        overview=_choice(options, "overview", OVERVIEWS),
+        continue_straight=_choice(options, "continue_straight", ("default", "true", "false")) != "false",
+        extras=frozenset(_among("trodden", options.get("trodden", ""), EXTRAS)),
+        avoid=read_factors(options.get("avoid", "")),
+        closed=tuple(_each("closed", options.get("closed", ""), ",", int, "an edge id")),
+    )
+
+
+def read_table(coordinates: str, query: str, limits: ServiceSettings) -> TableRequest:
+    """A table request; `ServiceRequestError` says what is wrong with it and where."""
+    options = _options(query, _TABLE)
+    at = _points(coordinates, options, limits.max_points, least=1)
+    if "fallback_speed" in options:
+        _refuse("fallback_speed", "is not supported: a pair without a route is null")
+    scale = _number("scale_factor", options.get("scale_factor", "1"))
+    if not 0 < scale < 1e6:
+        _refuse("scale_factor", "must be a number above 0")
+    sources = _positions("sources", options.get("sources", "all"), len(at.points))
+    destinations = _positions("destinations", options.get("destinations", "all"), len(at.points))
+    if len(sources) * len(destinations) > limits.max_table_cells:
+        problem = f"{len(sources)} x {len(destinations)} is more than this server's {limits.max_table_cells}"
+        raise ServiceRequestError(code="TooBig", problem=problem)
+    return TableRequest(
+        at=at,
+        sources=sources,
+        destinations=destinations,
+        annotations=_among("annotations", options.get("annotations", "duration"), ("duration", "distance")),
+        scale_factor=scale,
+        with_cost="cost" in _among("trodden", options.get("trodden", ""), ("cost",)),
+    )
+
+
+def read_nearest(coordinates: str, query: str, limits: ServiceSettings) -> NearestRequest:
+    """A nearest request; `ServiceRequestError` says what is wrong with it and where."""
+    options = _options(query, _NEAREST)
+    at = _points(coordinates, options, 1, least=1)
+    number = _integer("number", options.get("number", "1"))
+    if number < 1:
+        _refuse("number", "must be at least 1")
+    if number > limits.max_nearest:
+        raise ServiceRequestError(code="TooBig", problem=f"number {number} is above this server's {limits.max_nearest}")
+    return NearestRequest(at, number)
+
+
+def read_factors(text: str) -> dict[str, float]:
+    """``toll:5,motorway:2`` as a mapping."""
+    factors = {}
+    for part in filter(None, text.split(",")):
+        name, colon, value = part.partition(":")
+        factors[name] = _number("avoid", value) if colon else _refuse("avoid", f"{_short(part)} is not NAME:FACTOR")
+        if not 0 < factors[name] < 1e9:
+            _refuse("avoid", f"the factor of {_short(name)} must be a number above 0")
+    return factors
+
+
+# ------------------------------------------------------------------------------------------------ coordinates
+
+
+def _points(text: str, options: Mapping[str, str], most: int, *, least: int) -> PointOptions:
+    points = read_coordinates(text, most)
+    if len(points) < least:
+        raise ServiceRequestError(code="InvalidOptions", problem=f"at least {least} coordinates are needed")
+    for name in ("bearings", "approaches", "hints"):
+        _check_count(options, name, len(points))
+    if any(options.get("bearings", "").split(";")):
+        _refuse("bearings", "is not supported: an edge is chosen by distance and by where the route goes")
+    if not set(options.get("approaches", "").split(";")) <= {"", "unrestricted"}:
+        _refuse("approaches", "is not supported but for unrestricted")
+    if options.get("snapping", "default") != "default":
+        _refuse("snapping", "is not supported but for default: points are put on the main network only")
+    if options.get("format", "json") != "json":
+        _refuse("format", "is not supported but for json")
+    _flag(options, "generate_hints", default="true")
+    return PointOptions(
+        points,
+        _radiuses(options, len(points)),
+        tuple(filter(None, options.get("exclude", "").split(","))),
+        _flag(options, "skip_waypoints"),
+    )
+
+
+def read_coordinates(text: str, most: int) -> tuple[Coordinate, ...]:
+    """``lon,lat;lon,lat`` or ``polyline(...)`` or ``polyline6(...)``; at most ``most`` of them."""
+    text = text.removesuffix(".json")
+    for name, digits in (("polyline", 5), ("polyline6", 6)):
+        if text.startswith(name + "(") and text.endswith(")"):
+            try:
+                pairs = decode_polyline(text[len(name) + 1 : -1], digits=digits)
+            except ValueError as error:
+                raise ServiceRequestError(code="InvalidQuery", problem=f"coordinates: {error}") from None
+            _check_size(len(pairs), most)
+            return tuple(_checked(index, longitude, latitude) for index, (latitude, longitude) in enumerate(pairs))
+    _check_size(text.count(";") + 1, most)
+    return tuple(_coordinate(index, part) for index, part in enumerate(text.split(";")))
+
+
+def _coordinate(index: int, text: str) -> Coordinate:
+    longitude, _, latitude = text.partition(",")
+    try:
+        return _checked(index, float(longitude), float(latitude))
+    except ValueError as error:
+        if isinstance(error, ServiceRequestError):
+            raise
+        raise ServiceRequestError(
+            code="InvalidQuery", problem=f"coordinate {index}, {_short(text)}, is not longitude,latitude"
+        ) from None
+
+
+def _checked(index: int, longitude: float, latitude: float) -> Coordinate:
+    if not (-180 <= longitude <= 180 and -90 <= latitude <= 90):  # also NaN
+        hint = " (longitude comes first)" if abs(latitude) <= 180 and abs(longitude) <= 90 else ""
+        raise ServiceRequestError(
+            code="InvalidValue",
+            problem=f"coordinate {index}, {longitude:g},{latitude:g}, is outside of -180..180,-90..90{hint}",
+        )
+    return Coordinate(latitude, longitude)
+
+
+def _check_size(count: int, most: int) -> None:
+    if count > most:
+        raise ServiceRequestError(code="TooBig", problem=f"{count} coordinates are more than this server's {most}")
+
+
+def _check_count(options: Mapping[str, str], name: str, count: int) -> None:
+    if name in options and options[name] and options[name].count(";") + 1 != count:
+        given = options[name].count(";") + 1
+        problem = f"{name} has {given} entries for {count} coordinates"
+        raise ServiceRequestError(code="InvalidOptions", problem=problem)
+
+
+def _radiuses(options: Mapping[str, str], count: int) -> tuple[float, ...] | None:
+    _check_count(options, "radiuses", count)
+    if not options.get("radiuses"):
+        return None
+    found = []
+    for index, part in enumerate(options["radiuses"].split(";")):
+        radius = float("inf") if part in {"", "unlimited"} else _number("radiuses", part)
+        if not radius > 0:
+            _refuse("radiuses", f"the radius of coordinate {index} must be above 0")
+        found.append(radius)
+    return tuple(found)
+
+
+# ------------------------------------------------------------------------------------------------ options
+
+
+def _options(query: str, known: Collection[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    if not query:
+        return options
+    for part in query.split("&"):
+        if not part:
+            continue
+        name, _, value = part.partition("=")
+        if "%" in part or "+" in part:
+            name, value = unquote(name), unquote(value)
+        if name not in known:
+            raise ServiceRequestError(
+                code="InvalidQuery", problem=f"there is no option {_short(name)}; there are: {', '.join(sorted(known))}"
+            )
+        if name in options:
+            _refuse(name, "stands twice")
+        options[name] = value
+    return options
+
+
+def _refuse(name: str, problem: str) -> NoReturn:
+    raise ServiceRequestError(
+        code="InvalidOptions" if "support" in problem else "InvalidValue", problem=f"{name} {problem}"
+    )
+
+
+def _short(text: str) -> str:
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return repr(shown)
+
+
+def _choice(options: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """The first choice is the default."""
+    value = options.get(name, choices[0])
+    if value not in choices:
+        _refuse(name, f"{_short(value)} is none of {', '.join(choices)}")
+    return value
+
+
+def _flag(options: Mapping[str, str], name: str, *, default: str = "false") -> bool:
+    value = options.get(name, default)
+    if value not in {"true", "false"}:
+        _refuse(name, f"{_short(value)} is neither true nor false")
+    return value == "true"
+
+
+def _among(name: str, text: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = tuple(dict.fromkeys(filter(None, text.split(","))))
+    for one in chosen:
+        if one not in choices:
+            _refuse(name, f"{_short(one)} is none of {', '.join(choices)}")
+    return chosen
+
+
+def _annotations(text: str) -> tuple[str, ...]:
+    if text in {"true", "false"}:
+        return SEGMENT_ANNOTATIONS if text == "true" else ()
+    return _among("annotations", text, SEGMENT_ANNOTATIONS)
+
+
+def _alternatives(text: str, most: int) -> int:
+    if text in {"true", "false"}:
+        return min(int(text == "true"), most)
+    count = _integer("alternatives", text)
+    if count < 0:
+        _refuse("alternatives", "must not be negative")
+    if count > most:
+        raise ServiceRequestError(code="TooBig", problem=f"{count} alternatives are more than this server's {most}")
+    return count
+
+
+def _positions(name: str, text: str, count: int) -> tuple[int, ...]:
+    if text in {"all", ""}:
+        return tuple(range(count))
+    found = tuple(_each(name, text, ";", int, "an index"))
+    for one in found:
+        if not 0 <= one < count:
+            _refuse(name, f"{one} is no index of the {count} coordinates, which count from 0")
+    if len(set(found)) != len(found):
+        _refuse(name, "names a coordinate twice")
+    return found
+
+
+def _integer(name: str, text: str) -> int:
+    return _parsed(name, text, int, "an integer")
+
+
+def _number(name: str, text: str) -> float:
+    return _parsed(name, text, float, "a number")
+
+
+def _each(name: str, text: str, separator: str, kind: Callable[[str], _T], what: str) -> list[_T]:
+    return [_parsed(name, part, kind, what) for part in text.split(separator)] if text else []
+
+
+def _parsed(name: str, text: str, kind: Callable[[str], _T], what: str) -> _T:
+    try:
+        if len(text) > 24 or not text.isascii():
+            raise ValueError
+        return kind(text)
+    except ValueError:
+        _refuse(name, f"{_short(text)} is not {what}")
