@@ -44,6 +44,11 @@ class RewardObjective:
         self._shards, self._workers, self._num_parameters = shards, workers, num_parameters
         self._progress = progress
         self._slots: dict[int, Ids] = {info.region: shards.slots(info.region) for info in shards.infos}
+        self._sizes = {
+            (info.region, number): block.end - block.begin
+            for info in shards.infos
+            for number, block in enumerate(info.blocks)
+        }
         self.num_evaluations, self._num_routes, self._started = 0, 0, time.perf_counter()
         self.border_error = 0.0
         """Expected visits per route to where a shard's map ends, in the last evaluation."""
@@ -94,7 +99,7 @@ class RewardObjective:
             "evaluate_reward", {key: (own[key[0]],) for key in keys}, lambda done: self._tell(done, len(keys))
         )
         self.num_evaluations += 1
-        self._num_routes += sum(info.num_routes for info in self._shards.infos)
+        self._num_routes += sum(self._sizes[key] for key in keys)
         loss, watched, total = 0.0, 0.0, np.zeros(self._num_parameters)
         for key in keys:
             if answers[key].refusal:

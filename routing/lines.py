@@ -11,6 +11,8 @@ from ..core.errors import ConfigurationError
 from ..core.types import Floats
 
 _CHUNK_BITS, _FIRST_CHARACTER = 5, 63
+_SHIFTS = _CHUNK_BITS * np.arange(7, dtype=np.int64)
+"""Seven chunks: a difference of 360 degrees at seven digits, its sign included, has 34 bits."""
 
 
 def encode_polyline(line: Floats, precision: int = 5) -> str:
@@ -38,7 +40,13 @@ def encode_polyline(line: Floats, precision: int = 5) -> str:
     # Halves go away from zero, as in the format's own algorithm; rint would take them to even.
     whole = np.where(scaled < 0, np.ceil(scaled - 0.5), np.floor(scaled + 0.5)).astype(np.int64)
     steps = np.diff(whole, axis=0, prepend=np.zeros((1, 2), np.int64)).ravel()
-    return "".join(map(_encoded, steps.tolist()))
+    value = (steps << 1) ^ (steps >> 63)
+    rest = value[:, None] >> _SHIFTS
+    goes_on = rest >= 32
+    letters = (rest & 31) + _FIRST_CHARACTER + 32 * goes_on
+    is_used = np.ones_like(goes_on)
+    is_used[:, 1:] = goes_on[:, :-1]
+    return letters[is_used].astype(np.uint8).tobytes().decode("ascii")
 
 
 def decode_polyline(text: str, precision: int = 5) -> Floats:
@@ -75,15 +83,6 @@ def _factor(precision: int) -> float:
     if precision not in range(1, 8):
         raise ConfigurationError(where="polyline", problem=f"precision is {precision}, not in 1..7; 5 and 6 are usual")
     return float(10**precision)
-
-
-def _encoded(number: int) -> str:
-    left = ~(number << 1) if number < 0 else number << 1
-    chunks = []
-    while left >= 32:
-        chunks.append(chr((32 | (left & 31)) + _FIRST_CHARACTER))
-        left >>= _CHUNK_BITS
-    return "".join(chunks) + chr(left + _FIRST_CHARACTER)
 
 
 def gpx_document(tracks: Sequence[tuple[str, str, Floats]], credit: str = "") -> str:

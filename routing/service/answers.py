@@ -13,11 +13,11 @@ import shapely
 
 from ...core.types import Floats
 from ...graphs.spatial import METRES_PER_DEGREE, Snap
+from ..lines import encode_polyline
 from ..route import Route
 from ..router import Router
 from .asking import Answered, check_radiuses, find_snaps
 from .legs import annotation, take_apart
-from .polyline import encode_polyline
 from .requests import NearestRequest, RouteRequest, TableRequest
 from .steps import steps_of, summary_of
 from .streets import Streets
@@ -78,7 +78,7 @@ def geometry_writer(geometries: str) -> Callable[[Floats], Any]:
     if geometries == "geojson":
         return line_string
     digits = 6 if geometries == "polyline6" else 5
-    return lambda line: encode_polyline(line, digits=digits)
+    return lambda line: encode_polyline(line, digits)
 
 
 def simplified(line: Floats) -> Floats:

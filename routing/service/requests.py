@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 from urllib.parse import unquote
 
-from ...core.errors import ServiceRequestError
+from ...core.errors import ConfigurationError, ServiceRequestError
+from ..lines import decode_polyline
 from ..points import Coordinate
-from .polyline import decode_polyline
 from .settings import ServiceSettings
 
 _T = TypeVar("_T")
@@ -196,8 +196,8 @@ def read_coordinates(text: str, most: int) -> tuple[Coordinate, ...]:
     for name, digits in (("polyline", 5), ("polyline6", 6)):
         if text.startswith(name + "(") and text.endswith(")"):
             try:
-                pairs = decode_polyline(text[len(name) + 1 : -1], digits=digits)
-            except ValueError as error:
+                pairs = decode_polyline(text[len(name) + 1 : -1], digits).tolist()
+            except ConfigurationError as error:
                 raise ServiceRequestError(code="InvalidQuery", problem=f"coordinates: {error}") from None
             _check_size(len(pairs), most)
             return tuple(_checked(index, longitude, latitude) for index, (latitude, longitude) in enumerate(pairs))
