@@ -16,7 +16,7 @@ from .regions import Shard, open_shard
 
 _ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
 """For a worker's JAX, which is imported after this is set, if at all. An environment that Ray sets costs it 3 s."""
-_MOST_EDGES = 20_000_000
+MOST_EDGES = 20_000_000
 """Edges of all shards that a worker holds open, the first one whatever its size."""
 
 
@@ -53,7 +53,7 @@ class ShardWorker:
         self._last = None  # before another takes its place
         found = open_shard(self._folder / f"region-{region}")
         held = sum(one.network.graph.num_edges for one in self._open.values())
-        if not self._open or held + found.network.graph.num_edges <= _MOST_EDGES:
+        if not self._open or held + found.network.graph.num_edges <= MOST_EDGES:
             self._open[region] = found
         else:
             self._last = region, found
