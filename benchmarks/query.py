@@ -18,7 +18,8 @@ with "tiled_" are the same on --tiles x --tiles mirrored copies of Porto, joined
 --oracle N: N random queries on each of Porto, Portland and Heidelberg, from edge to edge on the turn graph with its
 restrictions, against SciPy's Dijkstra on the same integers: equal cost, permitted turns, the right ends;
 `oracle_queries`, `oracle_mismatches`. --coordinates N: N trips between random places of Porto, part-way on their edges,
-against every first and last edge by Dijkstra in floats; `coordinate_trips`, `coordinate_mismatches`.
+against every first and last edge by Dijkstra in floats; `coordinate_trips`, `coordinate_mismatches`. --engines N: OSRM
+and Valhalla on the same extract between N pairs of places, in an environment that is made for them: see `_engines.py`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import networkx as nx
 import numpy as np
 import osmnx
 import routingkit_cch
+from _engines import measure_engines
 from _memory import resident_bytes
 from scipy.sparse import csgraph
 from trodden import read_roads
@@ -62,6 +64,8 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=3)
     parser.add_argument("--oracle", type=int, default=0, metavar="N")
     parser.add_argument("--coordinates", type=int, default=0, metavar="N")
+    parser.add_argument("--engines", type=int, default=0, metavar="N")
+    parser.add_argument("--engines-folder", type=Path, default=Path("out/engines"), help="where they are installed")
     arguments = parser.parse_args()
     porto = read_roads(arguments.data / "osm" / "porto.osm.pbf")
     figures = _measure(porto, arguments)
@@ -69,6 +73,9 @@ def main() -> None:
     figures |= _slow_ones(router, arguments) | _requests(router)
     if arguments.coordinates:
         figures |= _coordinates(router, arguments.coordinates)
+    if arguments.engines:
+        source = arguments.data / "osm" / "porto.osm.pbf"
+        figures |= measure_engines(router, source, arguments.engines_folder.resolve(), arguments.engines)
     del router
     if arguments.tiles:
         tiled = _measure(tile_network(porto, arguments.tiles), arguments)
