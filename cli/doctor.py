@@ -26,6 +26,8 @@ IMPORT_TIMEOUT_S = 120.0
 
 _GB = 1e9
 _NEEDED_FOR = {
+    "contourpy": "areas that are reached in a time",
+    "defusedxml": "reading GPX files",
     "folium": "maps in a web page",
     "jax": "soft values and gradients",
     "jinja2": "reports in a web page",

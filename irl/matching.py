@@ -65,13 +65,15 @@ class MatchingSettings:
     """So many points in a row are left out where no route leads to them, before the trace is cut."""
     max_excess: float = 8.0
     """Routes longer than the crow's distance by more than so many times beta + 150 m are not looked for."""
+    max_behind: float = 10.0
+    """Nor what would end so many nats below the best sequence up to that point."""
     max_ratio: float = 2.5
     """Nor those whose free-flow time is more than so many times the time that passed."""
     threads: int = 0
     """0: one per CPU, at most 8. Results do not depend on it."""
 
     def __post_init__(self) -> None:
-        for name in ("sigma_m", "beta_m", "radius_m", "max_gap_s", "max_gap_m", "max_excess", "max_ratio"):
+        for name in ("sigma_m", "beta_m", "radius_m", "max_gap_s", "max_gap_m", "max_excess", "max_behind", "max_ratio"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigurationError(where=f"matching, {name}", problem=f"{value} is not a positive number")
@@ -231,7 +233,7 @@ class TraceMatcher:
             max_gap_s=s.max_gap_s,
             max_gap_m=s.max_gap_m,
             max_dropped=s.max_dropped,
-            beam=10.0,
+            beam=s.max_behind,
             stub_m=min(noise.point_sigma_m, 20.0),
         )
 

@@ -346,7 +346,8 @@ def test_sums_are_taken_in_the_order_of_the_blocks(network, routes, tmp_path):
     settings = config(count=4, penalty=10)
     features = make_features(network, tuple(TASTE))
     partition = bisect(network, 4)
-    shards = _shards(tmp_path, network, routes.for_ending("arrival"), partition, features, settings)
+    usable = routes.for_ending("arrival")
+    shards = _shards(tmp_path, network, usable, partition, features, settings, np.zeros(len(usable), bool), None)
     found = []
     for evaluator in (dispatch.InProcess(shards), Reversed(shards)):
         objective = RegionalObjective(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ascii_map import COLUMN_DEG, LINE_DEG, ORIGIN, town
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matching_oracle import NaiveMatcher
 from trodden import read_roads
@@ -58,7 +58,9 @@ def traces(*rows: list[tuple[float, float]], seconds: float | None = None, **mor
 
 def match(network, rows, *, seconds=None, sigma=10.0, beta=20.0, **more):
     made = rows if isinstance(rows, Traces) else traces(*rows, seconds=seconds)
-    options = MatchingSettings(**{"radius_m": 60.0, "max_candidates": 64, "max_excess": 1e3, "threads": 1, **more})
+    # No bound on searches, since the oracle has none.
+    wide = {"radius_m": 60.0, "max_candidates": 64, "max_excess": 1e3, "max_behind": 1e3, "threads": 1}
+    options = MatchingSettings(**{**wide, **more})
     return TraceMatcher(network, options).match(made, noise(sigma, beta))
 
 
@@ -73,6 +75,7 @@ def routes(network, found) -> list[str]:
 
 
 @settings(max_examples=25, deadline=None)
+@example([(0, 0), (0, 4), (0, 1)], 6.0)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=6), st.sampled_from([6.0, 14.0])
 )

@@ -352,7 +352,7 @@ def test_an_ensemble_serves_the_mean_and_every_member_saw_other_routes(city):
         ({"reward": {"average": "parameters"}}, "average is for ensembles"),
         ({"reward": {"corrections": ["turn"]}, "training": {"method": "newton"}}, "trained by L-BFGS"),
         ({"reward": {"corrections": ["turn"]}, "training": {"start": {"constant": -1.0}}}, "start is for linear"),
-        ({"reward": {"corrections": ["turn"]}, "regions": {"count": 2}}, "learn linear rewards"),
+        ({"reward": {"corrections": ["turn"], "members": 2}, "regions": {"count": 2}}, "not an ensemble"),
     ],
 )
 def test_what_does_not_go_together_is_said(document, said):
