@@ -73,7 +73,16 @@ class MatchingSettings:
     """0: one per CPU, at most 8. Results do not depend on it."""
 
     def __post_init__(self) -> None:
-        for name in ("sigma_m", "beta_m", "radius_m", "max_gap_s", "max_gap_m", "max_excess", "max_behind", "max_ratio"):
+        for name in (
+            "sigma_m",
+            "beta_m",
+            "radius_m",
+            "max_gap_s",
+            "max_gap_m",
+            "max_excess",
+            "max_behind",
+            "max_ratio",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigurationError(where=f"matching, {name}", problem=f"{value} is not a positive number")
