@@ -7,7 +7,7 @@ learned from *simulated* routes.
 
 - `carried`: of the absolute sum of all corrections whose roads are still driven, what is on the new map (of edges, of
   turns whose junction still has both roads).
-- `turns_unchanged`: share of the turns between unchanged edges that cost what they did, to 1e-9.
+- `turns_unchanged`: share of the turns between unchanged edges that cost what they did, to 1e-6 (lengths are float32).
 - `routes_unchanged`: of trips whose best route before touches no edit (no edge of it or of a turn beside it changed),
   the share whose best route and cost are what they were. A new street may offer a better one.
 """
@@ -168,7 +168,7 @@ def unchanged_routes(found: Rebased, model: object, count: int, seed: int) -> di
             continue
         two = after.route(f"edge:{new_ids[same[a]]}", f"edge:{new_ids[same[b]]}")
         compared += 1
-        equal += bool(np.array_equal(two.edges, same[one.edges]) and abs(two.cost - one.cost) <= 1e-9 * one.cost)
+        equal += bool(np.array_equal(two.edges, same[one.edges]) and abs(two.cost - one.cost) <= 1e-6 * one.cost)
     return {"routes_compared": compared, "routes_unchanged": equal / max(compared, 1)}
 
 

@@ -246,12 +246,12 @@ def _turn_counts(found: Correspondence) -> dict[str, int]:
 
 
 def _changes(found: Correspondence, before: Floats, after: Floats) -> dict[str, int]:
-    """Of the turns whose both edges are the same on both maps: how many cost what they did, to 1e-9 and to 1 %."""
+    """Of the turns whose both edges are the same on both maps: how many cost what they did, to 1e-6 and to 1 %."""
     turns, same = found.old.turns, found.same
     kept = (same[turns.from_edge] >= 0) & (same[turns.to_edge] >= 0)
     rows = np.flatnonzero(kept)
     there = found.turns(rows.astype(np.int32))
     rows, there = rows[there >= 0], there[there >= 0]
-    unchanged = np.isclose(before[rows], after[there], rtol=1e-9, atol=1e-12)
+    unchanged = np.isclose(before[rows], after[there], rtol=1e-6, atol=1e-12)
     is_near = np.isclose(before[rows], after[there], rtol=0.01)
     return {"turns": len(rows), "unchanged": int(unchanged.sum()), "within_1_percent": int(is_near.sum())}
