@@ -252,8 +252,9 @@ class RoadNetwork:
         """float64[P, 2] of (latitude, longitude) in degrees along one edge; `MissingDataError` without coordinates."""
         if self.shapes is not None:
             begin, end = self.shapes.first_point[edge], self.shapes.first_point[edge + 1]
-            points = np.stack([self.shapes.latitude_e7[begin:end], self.shapes.longitude_e7[begin:end]], axis=1)
-            return np.asarray(points, np.float64) * 1e-7
+            points = np.empty((end - begin, 2))
+            points[:, 0], points[:, 1] = self.shapes.latitude_e7[begin:end], self.shapes.longitude_e7[begin:end]
+            return points * 1e-7
         latitude, longitude = self.graph.require_coordinates("an edge's line")
         ends = [self.graph.tail[edge], self.graph.head[edge]]
         return np.stack([latitude[ends], longitude[ends]], axis=1)
@@ -271,7 +272,9 @@ class RoadNetwork:
         begin[1:] += 1
         offsets = np.concatenate([[0], np.cumsum(end - begin)])
         flat = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
-        return np.stack([self.shapes.latitude_e7[flat], self.shapes.longitude_e7[flat]], axis=1) * 1e-7
+        points = np.empty((len(flat), 2))
+        points[:, 0], points[:, 1] = self.shapes.latitude_e7[flat], self.shapes.longitude_e7[flat]
+        return points * 1e-7
 
     def edge_length_m(self) -> Floats:
         """float64[E] in metres; where the source has no lengths, the travel time in seconds stands in for them.

@@ -94,7 +94,7 @@ class EdgeIndex:
             No edge of the main network within ``limit_m``; hints at swapped coordinates, or says what the map covers.
         """
         _check_coordinate(latitude_deg, longitude_deg, 0 if index is None else index)
-        here = shapely.Point(longitude_deg * self._scale[1], latitude_deg * self._scale[0])
+        here = self._point(latitude_deg, longitude_deg)
         nearest, distances = self._tree.query_nearest(here, return_distance=True, all_matches=False)
         # The index measures in one projection for the whole map; candidates are measured again around the point
         # itself. Between the two a distance changes by `stretch` at most, once for the winner, once for a rival.
@@ -119,7 +119,7 @@ class EdgeIndex:
             As for `nearest`.
         """
         snaps = self.nearest(latitude_deg, longitude_deg, limit_m)
-        here = shapely.Point(longitude_deg * self._scale[1], latitude_deg * self._scale[0])
+        here = self._point(latitude_deg, longitude_deg)
         stretch = self._distortion(latitude_deg)
         reach = 2.0 * (snaps[0].distance_m + _SAME_ROAD_M)
         # Every edge within `reach` is among the candidates of a circle a little larger: once that holds enough, done.
@@ -143,9 +143,16 @@ class EdgeIndex:
             index=index,
         )
 
+    def _point(self, latitude_deg: float, longitude_deg: float) -> Any:
+        north, east = self._scale.tolist()
+        return shapely.points(
+            [longitude_deg * east, latitude_deg * north]
+        )  # of one list: of two numbers it stacks arrays
+
     def _distortion(self, latitude_deg: float) -> float:
-        local = max(_metres(latitude_deg)[1], 1.0)
-        return float(max(local / self._scale[1], self._scale[1] / local))
+        local = max(METRES_PER_DEGREE * math.cos(math.radians(latitude_deg)), 1.0)
+        east = float(self._scale[1])
+        return max(local / east, east / local)
 
     def _measure(self, edge: int, latitude_deg: float, longitude_deg: float) -> Snap:
         """The nearest point on one edge. In plain numbers: lines are short, and arrays cost more than they save."""
