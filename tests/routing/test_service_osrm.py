@@ -14,12 +14,12 @@ pytest.importorskip("httpx")
 
 from fastapi.testclient import TestClient
 from trodden.irl.model import entry_costs
+from trodden.routing.lines import decode_polyline
 from trodden.routing.points import Coordinate
 from trodden.routing.router import Router
 from trodden.routing.service import schemas
 from trodden.routing.service.answers import simplified
 from trodden.routing.service.app import make_app
-from trodden.routing.service.polyline import decode_polyline
 from trodden.routing.service.settings import ServiceSettings
 
 A, B, C = (-29.8990, -71.2490), (-29.8890, -71.2380), (-29.8921, -71.2463)
@@ -68,7 +68,7 @@ def test_a_route_is_the_routers(client, router, metric):
     assert found["duration"] == pytest.approx(want.travel_time_s, abs=0.05)
     assert found["weight_name"] == metric
     assert found["trodden"] == {"metric": metric, "version": want.version}
-    np.testing.assert_allclose(decode_polyline(found["geometry"], digits=6), want.geometry, atol=1e-6)
+    np.testing.assert_allclose(decode_polyline(found["geometry"], 6), want.geometry, atol=1e-6)
     for waypoint, place in zip(answer["waypoints"], (A, B), strict=True):
         [snap, *_] = router.nearest(place)
         assert waypoint["distance"] == pytest.approx(snap.distance_m, abs=1e-3)
