@@ -9,7 +9,7 @@ learned from *simulated* routes.
   turns whose junction still has both roads).
 - `turns_unchanged`: share of the turns between unchanged edges that cost what they did, to 1e-6 (lengths are float32).
 - `routes_unchanged`: of trips whose best route before touches no edit (no edge of it or of a turn beside it changed),
-  the share whose best route and cost are what they were. A new street may offer a better one.
+  the share whose best route and cost are what they were. `routes_cheaper`: those that cost less now, by another way.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def unchanged_routes(found: Rebased, model: object, count: int, seed: int) -> di
     edges = np.flatnonzero(is_still & match.old.turns.is_main)
     pairs = random.choice(edges, (count, 2))
     ids, new_ids = match.old.graph.edge_id, match.new.graph.edge_id
-    compared = equal = 0
+    compared = equal = cheaper = 0
     for a, b in pairs.tolist():
         one = before.route(f"edge:{ids[a]}", f"edge:{ids[b]}")
         if (~is_still[one.edges]).any() or changed[one.edges].any():
@@ -169,7 +169,9 @@ def unchanged_routes(found: Rebased, model: object, count: int, seed: int) -> di
         two = after.route(f"edge:{new_ids[same[a]]}", f"edge:{new_ids[same[b]]}")
         compared += 1
         equal += bool(np.array_equal(two.edges, same[one.edges]) and abs(two.cost - one.cost) <= 1e-6 * one.cost)
-    return {"routes_compared": compared, "routes_unchanged": equal / max(compared, 1)}
+        cheaper += two.cost < (1 - 1e-6) * one.cost
+    shares = {"routes_unchanged": equal, "routes_cheaper": cheaper}
+    return {"routes_compared": compared, **{name: count / max(compared, 1) for name, count in shares.items()}}
 
 
 if __name__ == "__main__":
