@@ -38,7 +38,7 @@ from trodden.core.config import Config, read_config
 from trodden.core.folders import is_stored, read_folder
 from trodden.distributed.coordinator import IN_PROCESS, fit_regions
 from trodden.distributed.dispatch import MAX_DEATHS
-from trodden.distributed.objective import RegionalProgress
+from trodden.distributed.progress import RegionalProgress
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.irl.checkpoints import CHECKPOINT_VERSION
 from trodden.irl.demonstrations import Demonstrations

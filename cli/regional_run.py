@@ -10,7 +10,7 @@ from ..core.errors import InterruptedRunError, TroddenError
 from ..core.folders import is_stored, read_folder
 from ..core.locks import locked
 from ..distributed.coordinator import fit_regions
-from ..distributed.objective import RegionalProgress
+from ..distributed.progress import RegionalProgress
 from ..graphs.road_graph import RoadNetwork
 from ..irl.checkpoints import CHECKPOINT_VERSION, save_model
 from ..irl.demonstrations import Demonstrations

@@ -28,11 +28,11 @@ from ..irl.features import make_features
 from ..irl.model import LearnedModel
 from ..irl.rewards.building import make_reward
 from ..irl.rewards.regional import by_region
-from ..irl.rewards.reward import Reward
 from .cluster import LOCAL, ray_session
 from .dispatch import InProcess, RayWorkers, Timing, Workers
 from .merging import Merged, merge_linear, merge_reward
-from .objective import RegionalObjective, RegionalProgress, regional_names
+from .objective import RegionalObjective, regional_names
+from .progress import RegionalProgress
 from .regions import Shards, write_shards
 from .reward_fit import PARTS, RewardFit
 from .reward_objective import RewardObjective
@@ -106,18 +106,18 @@ def fit_regions(
                 path=place / "checkpoint", problem="there is no checkpoint to resume from", remedy="Leave out --resume"
             )
         workers = stack.enter_context(_session(address, num_workers))  # what is not there is said before any work
-        base, whole = _rewards(network, routes, partition, features, config)
+        whole = _whole_reward(network, routes, partition, features, config)
         shards = _shards(place / "shards", network, routes, partition, features, config, is_held_out, whole)
         names = PARTS if whole else regional_names(features.names, config.regions.count)
         run = _run_digest(shards, features, config)
         start = _checkpoint(place / "checkpoint", network, names, run) if resume else None
         crew = stack.enter_context(_crew(shards, workers))
         checkpoint = None if folder is None else place / "checkpoint"
-        if whole is not None and base is not None:
+        if whole is not None:
             parts = RewardObjective(shards, crew, len(whole.reward), progress)
             fit = RewardFit(parts, whole, routes, is_held_out, config, run=run, checkpoint=checkpoint, resume=start)
             reward, weight = fit.run(), parts.weight("all")
-            merged = merge_reward(network, base, whole.reward, partition, shards, reward, weight, parts.border_error)
+            merged = merge_reward(network, whole, partition, shards, reward, weight, parts.border_error)
         else:
             merged = _learned_linear(
                 network, shards, crew, features, partition, config, run, checkpoint, start, progress
@@ -179,16 +179,16 @@ def _with_count(config: Config, num_regions: int | None) -> Config:
     return parse_config(document, where="regions")
 
 
-def _rewards(
+def _whole_reward(
     network: RoadNetwork, routes: Demonstrations, partition: Partition, features: Features, config: Config
-) -> tuple[Reward | None, WholeReward | None]:
-    """A reward of several parts, one for all and split by region; none where it is linear."""
+) -> WholeReward | None:
+    """A reward of several parts; none where it is linear."""
     if config.reward.is_plain:
-        return None, None
+        return None
     spelled = config.reward.model_copy(update={"features": features.names})
     base = make_reward(network, routes, spelled, seed=config.training.seed)
     regional = by_region(base, partition.region, network.turns.to_edge, partition.num_regions)
-    return base, WholeReward(spelled, regional)
+    return WholeReward(spelled, base, regional)
 
 
 def _held_out(routes: Demonstrations, config: Config) -> Bools:

@@ -25,6 +25,7 @@ from ..irl.rewards.reward import Reward
 from .objective import RegionalObjective
 from .regions import Shards
 from .reward_fit import LearnedReward
+from .shard_rewards import WholeReward
 from .stages import Learned
 
 _RUNAWAY = 50.0
@@ -83,22 +84,22 @@ def merge_linear(
 
 def merge_reward(
     network: RoadNetwork,
-    base: Reward,
-    regional: Reward,
+    whole: WholeReward,
     partition: Partition,
     shards: Shards,
     learned: LearnedReward,
     weight: float,
     border_error: float,
 ) -> Merged:
-    """A reward of several parts: ``base`` before it was split by region, ``regional`` after."""
+    """A reward of several parts."""
+    base, regional = whole.base, whole.reward
     parameters, count = _taught(regional, learned, partition, shards), partition.num_regions
     cost = regional.cost(parameters)
-    best = min((one for one in learned.looks if one["nll"] is not None), key=lambda one: one["nll"], default=None)
-    tried = {one["penalty"]: None for one in learned.looks}
+    tried: dict[str, float | None] = {one["penalty"]: None for one in learned.looks}
     for one in learned.looks:
-        if one["nll"] is not None:
-            tried[one["penalty"]] = min(one["nll"], tried[one["penalty"]] or np.inf)
+        known = tried[one["penalty"]]
+        if one["nll"] is not None and (known is None or one["nll"] < known):
+            tried[one["penalty"]] = one["nll"]
     penalty = learned.sharing.lambda_
     rows = _coefficients_of(base, regional, parameters, count)
     return Merged(
@@ -115,7 +116,7 @@ def merge_reward(
             "border_error": border_error,
             "iterations": learned.iterations,
             "is_converged": learned.is_converged,
-            "stopped_by": "convergence" if best is None else "held-out routes",
+            "stopped_by": "held-out routes" if learned.is_chosen else "convergence",
             "looks": learned.looks,
             "num_parameters": learned.sharing.sizes,
             "regional_evaluations": learned.evaluations,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +16,9 @@ from ..irl.evaluations import Evaluation, History
 from .border import BorderEvaluator
 from .border_shards import BORDERS
 from .dispatch import BlockEvaluator, Evaluator, Workers, all_keys
+from .progress import RegionalProgress, Teller
 from .regions import Shards
 
-_log = logging.getLogger(__name__)
 Part = Literal["learned", "held out", "all"]
 """Whose likelihood: of the routes learned from, of those held out, or of both."""
 _PARTS: tuple[Part, ...] = ("learned", "held out", "all")
@@ -29,25 +27,6 @@ _KEPT = 8
 """Evaluations that are remembered, since optimisers come back to a point or two."""
 _LONG_S = 10.0
 """Work that is worth a checkpoint of its own."""
-
-
-@dataclass(frozen=True)
-class RegionalProgress:
-    """What a progress bar shows while regions are learned."""
-
-    stage: str
-    step: int
-    loss_per_route: float
-    gradient_norm: float
-    blocks_done: int
-    num_blocks: int
-    num_evaluations: int
-    routes_per_second: float
-    share_waiting: float
-    """Of the workers' time, so far."""
-    border_error: float
-    """Expected number of visits per route to where a shard's map ends, in the last evaluation: with corridors,
-    ``crossing="exact"`` is exact up to about so many nats."""
 
 
 class RegionalObjective:
@@ -75,14 +54,9 @@ class RegionalObjective:
         self._evaluator: Evaluator = kind(shards, workers)
         self._names, self._network, self._run, self._path = names, network_checksum, run, checkpoint
         self._history = History(() if resume is None else resume.evaluations)
-        self._progress = progress
+        self._teller = Teller(shards, workers.timing, progress)
         self._recent: dict[tuple[str, bytes], tuple[float, Floats] | str] = {}
         self._rows = {info.region: np.array(info.regions, np.int32) for info in shards.infos}
-        self._sizes = {
-            (info.region, number): block.end - block.begin
-            for info in shards.infos
-            for number, block in enumerate(info.blocks)
-        }
         self._saved_at, self._unsaved = time.monotonic(), 0
         self.weight = {part: self._weight(part) for part in _PARTS}
         """Sum of the routes' weights in each part."""
@@ -90,20 +64,19 @@ class RegionalObjective:
         """bool[R, R]: regions on whose coefficients a route may depend together."""
         for rows in self._rows.values():
             self.meets[np.ix_(rows, rows)] = True
-        self.num_evaluations = 0
-        self._watched = 0.0
-        self._stage, self._step, self._loss, self._gradient = "", 0, np.nan, np.nan
-        self._num_routes_done, self._started = 0, time.perf_counter()
+
+    @property
+    def num_evaluations(self) -> int:
+        """So far, those answered from the record among them."""
+        return self._teller.num_evaluations
 
     def stage(self, name: str) -> None:
         """Name what comes next, for the progress bar and the log."""
-        self._stage, self._step = name, 0
-        _log.info("%s", name)
+        self._teller.stage(name)
 
     def step_taken(self, step: int, loss: float, gradient: float) -> None:
         """For the optimiser to call."""
-        self._step, self._loss, self._gradient = step, loss, gradient
-        _log.info("%s, step %d: loss %.6f, gradient %.1e", self._stage, step, loss, gradient)
+        self._teller.step_taken(step, loss / self.weight["learned"], gradient)
 
     def evaluate(self, part: Part, table: Floats) -> tuple[float, Floats] | str:
         """(negative log-likelihood in nats, its gradient float64[R, F], scaled as the table is), or why none."""
@@ -123,7 +96,7 @@ class RegionalObjective:
         if self._shards.crossing != "exact":
             return 0.0
         self._computed(_PARTS.index("all"), "all", table)
-        return self._watched
+        return self._teller.border_error
 
     def save(self) -> str:
         """Write a checkpoint now; what a message says about it."""
@@ -136,7 +109,7 @@ class RegionalObjective:
 
     def _recorded(self, part: Part, table: Floats) -> tuple[float, Floats] | str:
         number, point = _PARTS.index(part), table.ravel()
-        self.num_evaluations += 1
+        self._teller.num_evaluations += 1
         found = self._history.recall(number, "gradient", point)
         if found is None:
             found = self._computed(number, part, table)
@@ -150,7 +123,7 @@ class RegionalObjective:
     def _computed(self, number: int, part: Part, table: Floats) -> Evaluation:
         keys = all_keys(self._shards, is_held_out=HELD_OUT[part])
         point = table.ravel().copy()
-        answers = self._evaluator.evaluate(keys, table / self.scale, lambda done: self._tell(done, len(keys)))
+        answers = self._evaluator.evaluate(keys, table / self.scale, self._teller.blocks(len(keys)))
         loss, watched, gradient = 0.0, 0.0, np.zeros_like(table)
         refusal = next((answer.refusal for answer in answers if answer.refusal), "")
         if refusal:
@@ -161,29 +134,9 @@ class RegionalObjective:
             watched += answer.watched
             rows: Ints = self._rows[key[0]]
             gradient[rows] += answer.gradient
-        self._watched = watched / self.weight[part]
-        self._num_routes_done += sum(self._sizes[key] for key in keys)
+        self._teller.evaluated(keys, watched / self.weight[part])
         slope = (gradient / self.scale).ravel()
         return Evaluation(number, "gradient", point, loss, slope, np.zeros((0, 0)))
-
-    def _tell(self, done: int, total: int) -> None:
-        if self._progress is None:
-            return
-        seconds = max(time.perf_counter() - self._started, 1e-9)
-        self._progress(
-            RegionalProgress(
-                self._stage,
-                self._step,
-                self._loss / self.weight["learned"],
-                self._gradient,
-                done,
-                total,
-                self.num_evaluations,
-                self._num_routes_done / seconds,
-                self._workers.timing.share_waiting,
-                self._watched,
-            )
-        )
 
     def _write(self) -> bool:
         """Write a checkpoint; False where there is nothing that one would be for."""

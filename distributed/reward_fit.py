@@ -94,7 +94,7 @@ class RewardFit:
         self._objective, self._whole, self._config = objective, whole, config
         self._routes, self._is_held_out = routes, is_held_out
         self._run, self._path = run, checkpoint
-        self._known = _Known()
+        self._known, self._before = _Known(), 0  # evaluations of a run that this one goes on from
         self._state = None if resume is None else self._restored(resume)
         self._goal: Goal | None = None
         self._at: State | None = None
@@ -124,7 +124,7 @@ class RewardFit:
             if at.iteration >= limit:
                 break
         assert at is not None  # there is a first state at least
-        is_chosen = bool(known.looks)
+        is_chosen = any(one["nll"] is not None for one in known.looks)
         return LearnedReward(
             goal.sharing.expand(at.point),
             goal.sharing,
@@ -233,8 +233,7 @@ class RewardFit:
 
     def _remember(self, state: State) -> None:
         """What a checkpoint would hold now; written where it is time."""
-        self._known.evaluations += self._objective.num_evaluations
-        self._objective.num_evaluations = 0
+        self._known.evaluations = self._before + self._objective.num_evaluations
         self._at = state
         self._unsaved += 1
         is_long = time.monotonic() - self._saved_at > _LONG_S
@@ -276,6 +275,7 @@ class RewardFit:
             )
         notes = checkpoint.notes
         self._known = _Known(**{name: notes[name] for name in ("stage", "looks", "evaluations")})
+        self._before = self._known.evaluations
         return State(
             **{name: checkpoint.state[name] for name in _STATE},
             loss=notes["loss"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ from ..core.types import Bools, Floats, Ids
 from ..irl.regional_likelihood import BlockAnswer
 from ..irl.rewards.regional import Sharing
 from .dispatch import Workers, all_keys
-from .objective import HELD_OUT, Part, RegionalProgress
+from .objective import HELD_OUT, Part
+from .progress import RegionalProgress, Teller
 from .regions import Shards
 
 _log = logging.getLogger(__name__)
@@ -42,17 +42,18 @@ class RewardObjective:
         self, shards: Shards, workers: Workers, num_parameters: int, progress: Callable[[RegionalProgress], None] | None
     ) -> None:
         self._shards, self._workers, self._num_parameters = shards, workers, num_parameters
-        self._progress = progress
+        self._teller = Teller(shards, workers.timing, progress)
         self._slots: dict[int, Ids] = {info.region: shards.slots(info.region) for info in shards.infos}
-        self._sizes = {
-            (info.region, number): block.end - block.begin
-            for info in shards.infos
-            for number, block in enumerate(info.blocks)
-        }
-        self.num_evaluations, self._num_routes, self._started = 0, 0, time.perf_counter()
-        self.border_error = 0.0
+
+    @property
+    def num_evaluations(self) -> int:
+        """So far."""
+        return self._teller.num_evaluations
+
+    @property
+    def border_error(self) -> float:
         """Expected visits per route to where a shard's map ends, in the last evaluation."""
-        self._stage, self._step, self._loss, self._gradient = "", 0, np.nan, np.nan
+        return self._teller.border_error
 
     def weight(self, part: Part) -> float:
         """Sum of the routes' weights."""
@@ -61,13 +62,11 @@ class RewardObjective:
 
     def stage(self, name: str) -> None:
         """Name what comes next, for the progress bar and the log."""
-        self._stage, self._step, self._loss, self._gradient = name, 0, np.nan, np.nan
-        _log.info("%s", name)
+        self._teller.stage(name)
 
     def step_taken(self, step: int, loss: float, gradient: float) -> None:
         """For the optimiser to call."""
-        self._step, self._loss, self._gradient = step, loss, gradient
-        _log.info("%s, iteration %d: loss %.6f, gradient %.1e", self._stage, step, loss, gradient)
+        self._teller.step_taken(step, loss, gradient)
 
     def mean_loss(self, goal: Goal, point: Floats) -> tuple[float, Floats] | None:
         """``(penalty - log-likelihood) / weight`` and its gradient; None where there are no values."""
@@ -96,10 +95,9 @@ class RewardObjective:
         keys = all_keys(self._shards, is_held_out=HELD_OUT[part])
         own = {region: parameters[slots] for region, slots in self._slots.items()}
         answers: dict[tuple[int, int], BlockAnswer] = self._workers.call(
-            "evaluate_reward", {key: (own[key[0]],) for key in keys}, lambda done: self._tell(done, len(keys))
+            "evaluate_reward", {key: (own[key[0]],) for key in keys}, self._teller.blocks(len(keys))
         )
-        self.num_evaluations += 1
-        self._num_routes += sum(self._sizes[key] for key in keys)
+        self._teller.num_evaluations += 1
         loss, watched, total = 0.0, 0.0, np.zeros(self._num_parameters)
         for key in keys:
             if answers[key].refusal:
@@ -107,24 +105,5 @@ class RewardObjective:
             loss += answers[key].loss
             watched += answers[key].watched
             total[self._slots[key[0]]] += answers[key].gradient  # a shard has every parameter once
-        self.border_error = watched / self.weight(part)
+        self._teller.evaluated(keys, watched / self.weight(part))
         return loss, total
-
-    def _tell(self, done: int, total: int) -> None:
-        if self._progress is None:
-            return
-        seconds = max(time.perf_counter() - self._started, 1e-9)
-        self._progress(
-            RegionalProgress(
-                self._stage,
-                self._step,
-                self._loss,
-                self._gradient,
-                done,
-                total,
-                self.num_evaluations,
-                self._num_routes / seconds,
-                self._workers.timing.share_waiting,
-                self.border_error,
-            )
-        )

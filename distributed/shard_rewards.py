@@ -28,14 +28,16 @@ class WholeReward:
 
     config: RewardConfig
     """Its features spelled out."""
+    base: Reward
+    """The same parts for all regions."""
     reward: Reward
-    """Made by `trodden.irl.rewards.regional.by_region`."""
+    """``base``, split by `trodden.irl.rewards.regional.by_region`."""
 
     def arrays(self, labels: Ints, edges: Ints, turns: Ints) -> dict[str, NDArray[Any]]:
         """What a shard stores of it: ``labels`` are the regions that price its edges, ``edges`` and ``turns`` its own
         by their positions in the whole map.
         """
-        arrays: dict[str, NDArray[Any]] = {f"{_SCALE}{name}": one for name, one in scales(_base(self.reward)).items()}
+        arrays: dict[str, NDArray[Any]] = {f"{_SCALE}{name}": one for name, one in scales(self.base).items()}
         slots: list[Ids] = []
         first = 0
         for part in self.reward.parts:
@@ -52,12 +54,6 @@ class WholeReward:
             first += len(part)
         arrays[SLOTS] = np.concatenate(slots)
         return arrays
-
-
-def _base(reward: Reward) -> Reward:
-    """The reward before it was split by region."""
-    parts = tuple(part.base if isinstance(part, RegionalPart) else part for part in reward.parts)
-    return Reward(parts, reward.num_turns, reward.minimum_cost)
 
 
 def open_reward(
