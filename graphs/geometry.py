@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..core.types import Floats, Ids, Ints
 
 EARTH_RADIUS_M = 6_371_009.0
 """Mean radius; the one osmnx uses, so that lengths agree."""
+METRES_PER_DEGREE = math.pi / 180 * 6_371_008.8
+"""Along a meridian of the mean sphere."""
 
 
 def degrees(e7: Ints) -> Floats:

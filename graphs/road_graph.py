@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -202,6 +202,17 @@ class EdgeShapes:
         )
 
 
+class EdgeLines(NamedTuple):
+    """Points of all edges, one after the other. A named tuple, because kernels take those as they are."""
+
+    first: Ids
+    """int64[E+1]: the points of edge e are ``first[e] .. first[e+1]``, tail and head included."""
+    latitude: Floats | Ints
+    """float64 or int32[P], in ``unit_deg``."""
+    longitude: Floats | Ints
+    unit_deg: float
+
+
 @dataclass(frozen=True, eq=False)
 class RoadNetwork:
     """Everything read from one source: graph, attributes, turns, shapes, and the report of how it was read."""
@@ -248,33 +259,29 @@ class RoadNetwork:
             found[edge] = (*found.get(edge, ()), copy)
         return found
 
+    @cached_property
+    def lines(self) -> EdgeLines:
+        """Where each edge runs: along its shape, or straight from node to node where there are no shapes.
+
+        `MissingDataError` where there are no coordinates either. Nothing is copied where there are shapes.
+        """
+        if self.shapes is not None:
+            # Of a stored network they are memory-mapped, and every slice of such an array costs ten of a plain one.
+            columns = self.shapes.first_point, self.shapes.latitude_e7, self.shapes.longitude_e7
+            first, latitude_e7, longitude_e7 = (values.view(np.ndarray) for values in columns)
+            return EdgeLines(first, latitude_e7, longitude_e7, 1e-7)
+        latitude, longitude = self.graph.require_coordinates("where the edges run")
+        ends = np.stack([self.graph.tail, self.graph.head], axis=1).ravel()
+        return EdgeLines(2 * np.arange(self.graph.num_edges + 1), latitude[ends], longitude[ends], 1.0)
+
     def edge_polyline(self, edge: int) -> Floats:
         """float64[P, 2] of (latitude, longitude) in degrees along one edge; `MissingDataError` without coordinates."""
-        if self.shapes is not None:
-            begin, end = self.shapes.first_point[edge], self.shapes.first_point[edge + 1]
-            points = np.empty((end - begin, 2))
-            points[:, 0], points[:, 1] = self.shapes.latitude_e7[begin:end], self.shapes.longitude_e7[begin:end]
-            return points * 1e-7
-        latitude, longitude = self.graph.require_coordinates("an edge's line")
-        ends = [self.graph.tail[edge], self.graph.head[edge]]
-        return np.stack([latitude[ends], longitude[ends]], axis=1)
-
-    def polyline(self, edges: Ints) -> Floats:
-        """float64[P, 2] of (latitude, longitude) in degrees along contiguous edges, the points between them once.
-
-        At least one edge; `MissingDataError` without coordinates. A tenth of the time of `edge_polyline` for each.
-        """
-        if self.shapes is None:
-            latitude, longitude = self.graph.require_coordinates("a route's line")
-            nodes = np.concatenate([self.graph.tail[edges[:1]], self.graph.head[edges]])
-            return np.stack([latitude[nodes], longitude[nodes]], axis=1)
-        begin, end = self.shapes.first_point[edges], self.shapes.first_point[edges + 1]
-        begin[1:] += 1
-        offsets = np.concatenate([[0], np.cumsum(end - begin)])
-        flat = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
-        points = np.empty((len(flat), 2))
-        points[:, 0], points[:, 1] = self.shapes.latitude_e7[flat], self.shapes.longitude_e7[flat]
-        return points * 1e-7
+        first, latitude, longitude, unit = self.lines
+        begin, end = first[edge], first[edge + 1]
+        points = np.empty((end - begin, 2))
+        points[:, 0], points[:, 1] = latitude[begin:end], longitude[begin:end]
+        points *= unit
+        return points
 
     def edge_length_m(self) -> Floats:
         """float64[E] in metres; where the source has no lengths, the travel time in seconds stands in for them.

@@ -1,7 +1,7 @@
-"""The edges around many points: straight pieces of edges in a grid, read by compiled loops that release the GIL.
+"""The edges around a point: straight pieces of edges in a grid, read by compiled loops that release the GIL.
 
-`trodden.graphs.spatial` answers single questions and says why it cannot; this one serves map matching, which asks for
-every edge within a radius of every point of a trace.
+`trodden.graphs.spatial` asks for the nearest ones and says why there are none; map matching asks for every edge within
+a radius of every point of a trace.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.compiled import kernel
+from ..core.compiled import inner_kernel, kernel
 from ..core.errors import EmptyNetworkError
-from ..core.types import Floats, Ids, Ints
+from ..core.types import Bools, Floats, Ids, Ints
+from .geometry import METRES_PER_DEGREE
 from .road_graph import RoadNetwork
-from .spatial import METRES_PER_DEGREE
 
 _Array = Any
 """A numpy array inside a kernel; shapes stand in the comments and docstrings."""
@@ -28,7 +28,7 @@ _CELLS_PER_PIECE = 2
 class SegmentGrid(NamedTuple):
     """Pieces of edges by cell. A piece is named by the position of its first point.
 
-    12 bytes per point of a shape and some 8 per piece. A named tuple, because kernels take those as they are.
+    28 bytes per point of a shape and some 8 per piece. A named tuple, because kernels take those as they are.
     """
 
     latitude_deg: Floats
@@ -50,13 +50,15 @@ class SegmentGrid(NamedTuple):
     """int64[2], rows and columns."""
 
 
-def make_segment_grid(network: RoadNetwork, length_m: Floats | None = None) -> SegmentGrid:
-    """The grid of all edges of a network.
+def make_segment_grid(network: RoadNetwork, length_m: Floats | None = None, wanted: Bools | None = None) -> SegmentGrid:
+    """The grid of the edges of a network.
 
     Parameters
     ----------
     length_m
         float64[E], what the edges are taken to be long; default, as their shapes are.
+    wanted
+        bool[E], which edges are found; default, all.
 
     Raises
     ------
@@ -72,6 +74,7 @@ def make_segment_grid(network: RoadNetwork, length_m: Floats | None = None) -> S
     if network.graph.num_edges == 0:
         raise EmptyNetworkError(path="network", problem="has no edge to match to", remedy="Check how it was read")
     latitude, longitude, first = _points(network)
+    chosen = np.ones(len(first) - 1, np.bool_) if wanted is None else wanted
     edge = np.repeat(np.arange(len(first) - 1, dtype=np.int32), np.diff(first))
     along = _along(latitude, longitude, first, edge, length_m)
     low = np.array([latitude.min(), longitude.min()])
@@ -82,22 +85,15 @@ def make_segment_grid(network: RoadNetwork, length_m: Floats | None = None) -> S
     side = max(_CELL_M, math.sqrt(float(extent_m[0] * extent_m[1]) / (_CELLS_PER_PIECE * len(latitude))))
     step = side / per_degree
     shape = (np.floor((high - low) / step) + 1).astype(np.int64)
-    first_in_cell, piece = _sort_in(latitude, longitude, edge, low, step, shape)
+    first_in_cell, piece = _sort_in(latitude, longitude, edge, chosen, low, step, shape)
     return SegmentGrid(latitude, longitude, edge, along, first_in_cell, piece, low, step, shape)
 
 
 def _points(network: RoadNetwork) -> tuple[Floats, Floats, Ids]:
     """(latitude, longitude, where each edge's points begin), all edges."""
-    if network.shapes is not None:
-        shapes = network.shapes
-        return (
-            shapes.latitude_e7.astype(np.float64) * 1e-7,
-            shapes.longitude_e7.astype(np.float64) * 1e-7,
-            np.asarray(shapes.first_point, np.int64),
-        )
-    latitude, longitude = network.graph.require_coordinates("matching traces")
-    ends = np.stack([network.graph.tail, network.graph.head], axis=1).ravel()
-    return latitude[ends], longitude[ends], 2 * np.arange(network.graph.num_edges + 1, dtype=np.int64)
+    lines = network.lines
+    latitude, longitude = (np.asarray(one * lines.unit_deg, np.float64) for one in (lines.latitude, lines.longitude))
+    return latitude, longitude, lines.first
 
 
 def _along(latitude: Floats, longitude: Floats, first: Ids, edge: Ints, length_m: Floats | None) -> Floats:
@@ -117,9 +113,9 @@ def _along(latitude: Floats, longitude: Floats, first: Ids, edge: Ints, length_m
 
 @kernel
 def _sort_in(
-    latitude: _Array, longitude: _Array, edge: _Array, low: _Array, step: _Array, shape: _Array
+    latitude: _Array, longitude: _Array, edge: _Array, wanted: _Array, low: _Array, step: _Array, shape: _Array
 ) -> tuple[_Array, _Array]:
-    """Counting sort of pieces by cell: (first_in_cell, piece)."""
+    """Counting sort of the pieces of wanted edges by cell: (first_in_cell, piece)."""
     rows, columns = shape[0], shape[1]
     first = np.zeros(rows * columns + 1, np.int64)
     piece = np.empty(0, np.int32)
@@ -129,7 +125,7 @@ def _sort_in(
                 first[cell + 1] += first[cell]
             piece = np.empty(first[-1], np.int32)
         for p in range(len(edge) - 1):
-            if edge[p] != edge[p + 1]:
+            if edge[p] != edge[p + 1] or not wanted[edge[p]]:
                 continue
             top = int((min(latitude[p], latitude[p + 1]) - low[0]) / step[0])
             bottom = min(int((max(latitude[p], latitude[p + 1]) - low[0]) / step[0]), rows - 1)
@@ -205,3 +201,99 @@ def edges_around(
                     along_m[k] = grid.along_m[p] + share * (grid.along_m[p + 1] - grid.along_m[p])
                     bearing_deg[k] = math.degrees(math.atan2(dx, dy))
     return count
+
+
+@inner_kernel
+def _cells(grid: SegmentGrid, latitude: float, longitude: float, radius_m: float) -> tuple[int, int, int, int]:
+    """(first row, last row, first column, last column) of the cells within a distance of a point."""
+    north = min(radius_m, 1e8) / METRES_PER_DEGREE  # more than round the earth is no number of cells
+    east = north / max(math.cos(math.radians(latitude)), 1e-6)
+    return (
+        max(math.floor((latitude - north - grid.low[0]) / grid.step[0]), 0),
+        min(math.floor((latitude + north - grid.low[0]) / grid.step[0]), grid.shape[0] - 1),
+        max(math.floor((longitude - east - grid.low[1]) / grid.step[1]), 0),
+        min(math.floor((longitude + east - grid.low[1]) / grid.step[1]), grid.shape[1] - 1),
+    )
+
+
+@inner_kernel
+def _to_piece(grid: SegmentGrid, p: int, latitude: float, longitude: float) -> tuple[float, float]:
+    """(metres to a piece, the share of it before the nearest place), in a plane that touches the earth at the point."""
+    per_column = METRES_PER_DEGREE * max(math.cos(math.radians(latitude)), 1e-6)
+    y0 = (grid.latitude_deg[p] - latitude) * METRES_PER_DEGREE
+    x0 = (grid.longitude_deg[p] - longitude) * per_column
+    dy = (grid.latitude_deg[p + 1] - grid.latitude_deg[p]) * METRES_PER_DEGREE
+    dx = (grid.longitude_deg[p + 1] - grid.longitude_deg[p]) * per_column
+    square = dx * dx + dy * dy
+    share = 0.0
+    if square > 0.0:
+        share = min(max(-(x0 * dx + y0 * dy) / square, 0.0), 1.0)
+    return math.hypot(x0 + share * dx, y0 + share * dy), share
+
+
+@inner_kernel
+def _reach(grid: SegmentGrid, latitude: float, longitude: float, number: int, radius_m: float) -> tuple[float, bool]:
+    """(metres to the ``number``-th nearest edge of the cells around or infinity, whether those are all cells)."""
+    top, bottom, left, right = _cells(grid, latitude, longitude, radius_m)
+    columns = grid.shape[1]
+    if right < left:
+        return np.inf, False
+    edge, distance = np.full(number, -1), np.full(number, np.inf)
+    for row in range(top, bottom + 1):
+        for place in range(grid.first_in_cell[row * columns + left], grid.first_in_cell[row * columns + right + 1]):
+            p = grid.piece[place]
+            metres, _ = _to_piece(grid, p, latitude, longitude)
+            if metres >= distance[number - 1]:
+                continue
+            at = 0  # where the edge stands already, or else the last place, whose edge gives way
+            while at < number - 1 and edge[at] != grid.edge[p]:
+                at += 1
+            if edge[at] == grid.edge[p] and metres >= distance[at]:
+                continue
+            while at > 0 and distance[at - 1] > metres:
+                edge[at], distance[at] = edge[at - 1], distance[at - 1]
+                at -= 1
+            edge[at], distance[at] = grid.edge[p], metres
+    is_all = top == 0 and left == 0 and bottom == grid.shape[0] - 1 and right == columns - 1
+    return distance[number - 1], is_all
+
+
+@kernel
+def nearest_edges_around(grid: SegmentGrid, latitude: float, longitude: float, number: int, slack_m: float) -> _Array:
+    """The edges no farther than the ``number``-th nearest one and ``slack_m``, in no order; all where there are fewer.
+
+    float64[K, 5]: edge, metres, the place along it (in the grid's lengths), and that place's latitude and longitude.
+    O(pieces in the cells within twice that distance).
+    """
+    radius = 0.5 * METRES_PER_DEGREE * grid.step[0]
+    reach, is_all = _reach(grid, latitude, longitude, number, radius)
+    while reach > radius and not is_all:
+        radius *= 2.0
+        reach, is_all = _reach(grid, latitude, longitude, number, radius)
+    reach += slack_m
+    top, bottom, left, right = _cells(grid, latitude, longitude, reach)
+    found, count = np.empty((8, 5)), 0
+    for row in range(top, bottom + 1):
+        for column in range(left, right + 1):
+            cell = row * grid.shape[1] + column
+            for place in range(grid.first_in_cell[cell], grid.first_in_cell[cell + 1]):
+                p = grid.piece[place]
+                metres, share = _to_piece(grid, p, latitude, longitude)
+                if metres > reach:
+                    continue
+                k = 0  # few edges are this near: looking through them costs less than marks for every edge would
+                while k < count and found[k, 0] != grid.edge[p]:
+                    k += 1
+                if k == count:
+                    if count == len(found):
+                        larger = np.empty((2 * count, 5))
+                        larger[:count] = found
+                        found = larger
+                    found[k, 0], found[k, 1] = grid.edge[p], np.inf
+                    count += 1
+                if metres < found[k, 1]:
+                    found[k, 1] = metres
+                    found[k, 2] = grid.along_m[p] + share * (grid.along_m[p + 1] - grid.along_m[p])
+                    found[k, 3] = (1 - share) * grid.latitude_deg[p] + share * grid.latitude_deg[p + 1]
+                    found[k, 4] = (1 - share) * grid.longitude_deg[p] + share * grid.longitude_deg[p + 1]
+    return found[:count]

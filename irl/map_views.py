@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..core.types import Bools, Floats
+from ..graphs.geometry import METRES_PER_DEGREE
 from ..graphs.road_graph import RoadNetwork
-from ..graphs.spatial import METRES_PER_DEGREE
 
 TRAVELLED_COLOUR = "#262626"
 ALTERNATIVE_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442")

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..core.compiled import inner_kernel
 from ..core.types import Floats, Ints
+from ..graphs.geometry import METRES_PER_DEGREE
 from ..graphs.search_kernels import pop, push
-from ..graphs.spatial import METRES_PER_DEGREE
 
 _Array = Any
 """A numpy array inside a kernel; shapes stand in the comments and docstrings."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..core.types import Floats
-from ..graphs.spatial import METRES_PER_DEGREE
+from ..graphs.geometry import METRES_PER_DEGREE
 from .matching_lattice import BETA_BINS
 from .traces import Traces
 

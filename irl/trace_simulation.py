@@ -8,9 +8,9 @@ import numpy as np
 
 from ..core.errors import ConfigurationError
 from ..core.types import Bools, Floats, Ids, Ints
+from ..graphs.geometry import METRES_PER_DEGREE
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.segment_grid import SegmentGrid, make_segment_grid
-from ..graphs.spatial import METRES_PER_DEGREE
 from .demonstrations import Demonstrations
 from .traces import Traces
 

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from ..core.errors import ConfigurationError
 from ..core.types import Floats
-from ..graphs.spatial import METRES_PER_DEGREE
+from ..graphs.geometry import METRES_PER_DEGREE
 
 DEFAULT_BUFFER_M = 60.0
 """About half a block: the roads of a street grid grow together."""

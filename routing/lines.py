@@ -9,10 +9,9 @@ import numpy as np
 
 from ..core.errors import ConfigurationError
 from ..core.types import Floats
+from .line_kernels import polyline_letters
 
 _CHUNK_BITS, _FIRST_CHARACTER = 5, 63
-_SHIFTS = _CHUNK_BITS * np.arange(7, dtype=np.int64)
-"""Seven chunks: a difference of 360 degrees at seven digits, its sign included, has 34 bits."""
 
 
 def encode_polyline(line: Floats, precision: int = 5) -> str:
@@ -36,17 +35,9 @@ def encode_polyline(line: Floats, precision: int = 5) -> str:
         A precision that is not 1..7.
     """
     factor = _factor(precision)
-    scaled = np.asarray(line, np.float64).reshape(-1, 2) * factor
-    # Halves go away from zero, as in the format's own algorithm; rint would take them to even.
-    whole = np.where(scaled < 0, np.ceil(scaled - 0.5), np.floor(scaled + 0.5)).astype(np.int64)
-    steps = np.diff(whole, axis=0, prepend=np.zeros((1, 2), np.int64)).ravel()
-    value = (steps << 1) ^ (steps >> 63)
-    rest = value[:, None] >> _SHIFTS
-    goes_on = rest >= 32
-    letters = (rest & 31) + _FIRST_CHARACTER + 32 * goes_on
-    is_used = np.ones_like(goes_on)
-    is_used[:, 1:] = goes_on[:, :-1]
-    return letters[is_used].astype(np.uint8).tobytes().decode("ascii")
+    points = np.ascontiguousarray(line, np.float64).reshape(-1, 2)
+    letters: bytes = polyline_letters(points, factor).tobytes()
+    return letters.decode("ascii")
 
 
 def decode_polyline(text: str, precision: int = 5) -> Floats:

@@ -10,17 +10,14 @@ Under plain times and lengths along(e) is the time or the length of e.
 
 from __future__ import annotations
 
-import bisect
-import itertools
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ..core.types import Floats
-from ..graphs.geometry import EARTH_RADIUS_M
 from ..graphs.turns import TurnGraph
+from .line_kernels import between
 
 
 class Place(NamedTuple):
@@ -54,12 +51,13 @@ WHOLE = Ends()
 def along_costs(turns: TurnGraph, turn_cost: Floats, entry_cost: Floats) -> Floats:
     """float64[E] >= 0: what travelling each edge costs without the turn onto it. O(T).
 
-    >>> import numpy as np
-    >>> from ..graphs.turns import TurnGraph
-    >>> no = np.zeros(1, bool)
-    >>> turns = TurnGraph(np.array([0, 1, 1], np.int32), np.array([1], np.int32), None, no, no, no)
-    >>> along_costs(turns, np.array([3.0]), np.array([5.0, 5.0])).tolist()
-    [5.0, 3.0]
+        >>> import numpy as np
+        >>> from ..graphs.turns import TurnGraph
+    from .line_kernels import between
+        >>> no = np.zeros(1, bool)
+        >>> turns = TurnGraph(np.array([0, 1, 1], np.int32), np.array([1], np.int32), None, no, no, no)
+        >>> along_costs(turns, np.array([3.0]), np.array([5.0, 5.0])).tolist()
+        [5.0, 3.0]
     """
     along = np.array(entry_cost, np.float64)
     np.minimum.at(along, turns.to_edge, turn_cost)
@@ -74,31 +72,5 @@ def cut_line(line: Floats, start_fraction: float, end_fraction: float) -> Floats
     """
     if start_fraction <= 0.0 and end_fraction >= 1.0:
         return line
-    # In plain numbers: an edge has a handful of points, and arrays cost more than they save.
-    points = line.tolist()
-    passed = [0.0]
-    for one, two in itertools.pairwise(points):
-        passed.append(passed[-1] + _metres_between(one, two))
-    begin, end = start_fraction * passed[-1], end_fraction * passed[-1]
-    if end <= begin:
-        return np.array([_place_at(points, passed, begin)])
-    inside = [point for point, at in zip(points, passed, strict=True) if begin < at < end]
-    return np.array([_place_at(points, passed, begin), *inside, _place_at(points, passed, end)])
-
-
-def _metres_between(one: list[float], two: list[float]) -> float:
-    """`great_circle_m` of two points (latitude, longitude)."""
-    phi, other_phi = math.radians(one[0]), math.radians(two[0])
-    across = math.sin(math.radians(two[1] - one[1]) / 2) ** 2
-    square = math.sin((other_phi - phi) / 2) ** 2 + math.cos(phi) * math.cos(other_phi) * across
-    return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(square, 1.0)))
-
-
-def _place_at(points: list[list[float]], passed: list[float], metres: float) -> list[float]:
-    """The point of a line so many metres from its start, between two of its points in a straight line of degrees."""
-    if metres >= passed[-1]:
-        return points[-1]
-    after = max(bisect.bisect_right(passed, metres), 1)
-    step = passed[after] - passed[after - 1]
-    share = (metres - passed[after - 1]) / step if step > 0 else 0.0
-    return [a + share * (b - a) for a, b in zip(points[after - 1], points[after], strict=True)]
+    cut: Floats = between(line, start_fraction, end_fraction)
+    return cut

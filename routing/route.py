@@ -13,7 +13,8 @@ from ..core.types import Floats, Floats32, Ids, Ints
 from ..graphs.hierarchy import StatePath
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.spatial import Snap
-from .part_way import WHOLE, Ends, cut_line
+from .line_kernels import travelled_line
+from .part_way import WHOLE, Ends
 from .points import Terminal
 
 
@@ -139,15 +140,8 @@ class Route:
             latitude, longitude = self.network.graph.require_coordinates("a route's line")
             node = self.origin.node
             return np.array([[latitude[node], longitude[node]]])
-        ends = self.ends
-        first = self.network.edge_polyline(int(self.edges[0]))
-        if len(self.edges) == 1:
-            return cut_line(first, ends.start_fraction, ends.end_fraction)
-        last = cut_line(self.network.edge_polyline(int(self.edges[-1])), 0.0, ends.end_fraction)
-        parts = [cut_line(first, ends.start_fraction, 1.0), last[1:]]
-        if len(self.edges) > 2:
-            parts.insert(1, self.network.polyline(self.edges[1:-1])[1:])
-        return np.concatenate(parts)
+        line: Floats = travelled_line(self.network.lines, self.edges, self.ends.start_fraction, self.ends.end_fraction)
+        return line
 
     @cached_property
     def log_probability(self) -> float:

@@ -8,9 +8,9 @@ from scipy.sparse import csgraph
 
 from ..core.errors import UnreachableError
 from ..core.types import Bools, Floats, Ints
+from ..graphs.geometry import METRES_PER_DEGREE
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.shortest_paths import reachable_from, reaching, turn_matrix
-from ..graphs.spatial import METRES_PER_DEGREE
 from .points import Coordinate, Terminal
 
 

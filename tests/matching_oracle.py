@@ -7,8 +7,8 @@ import math
 
 import networkx as nx
 import numpy as np
+from trodden.graphs.geometry import METRES_PER_DEGREE
 from trodden.graphs.road_graph import RoadNetwork
-from trodden.graphs.spatial import METRES_PER_DEGREE
 
 Place = tuple[int, float, float]
 """(edge, metres along it, metres from the point)."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import shapely
 
 from ...core.types import Floats
-from ...graphs.spatial import METRES_PER_DEGREE, Snap
+from ...graphs.spatial import Snap
 from ..lines import encode_polyline
 from ..route import Route
 from ..router import Router
@@ -85,11 +86,16 @@ def simplified(line: Floats) -> Floats:
     """A line of fewer points (Douglas & Peucker), its ends kept."""
     if len(line) < 3:
         return line
-    scale = METRES_PER_DEGREE * np.array([1.0, np.cos(np.radians(line[0, 0]))])
-    local = (line - line[0]) * scale
-    extent = float(np.ptp(local, axis=0).max())
-    kept = shapely.simplify(shapely.linestrings(local), extent / _SIMPLIFIED_PARTS, preserve_topology=False)
-    return np.asarray(shapely.get_coordinates(kept) / scale + line[0])
+    # In degrees of latitude, east-west as wide as it is there.
+    wide = math.cos(math.radians(float(line[0, 0])))
+    local = line * (1.0, wide)
+    whole = shapely.linestrings(local)
+    west, south, east, north = shapely.bounds(whole).tolist()
+    extent = max(east - west, north - south)
+    kept = shapely.simplify(whole, extent / _SIMPLIFIED_PARTS, preserve_topology=False)
+    found = shapely.get_coordinates(kept)
+    found[:, 1] /= wide
+    return np.asarray(found)
 
 
 def _route(router: Router, streets: Streets, request: RouteRequest, found: Answered) -> dict[str, Any]:

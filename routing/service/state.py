@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import Response
 
 from ...core.errors import MissingDataError
+from ..line_kernels import travelled_line
+from ..lines import encode_polyline
 from ..router import Router
 from .counters import Counters
 from .roads import RoadLines
@@ -48,7 +51,8 @@ class ServiceState:
         try:
             assert self.streets is not None
             west, south, east, north = self.roads.bounds
-            self.router.nearest(((south + north) / 2, (west + east) / 2))
+            middle = self.router.nearest(((south + north) / 2, (west + east) / 2))[0]
+            encode_polyline(travelled_line(self.router.network.lines, np.array([middle.edge], np.int32), 0.0, 0.5))
         except (MissingDataError, LookupError):  # no coordinates, or no road near the middle of the map
             return
 

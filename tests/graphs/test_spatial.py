@@ -9,8 +9,9 @@ import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trodden.core.errors import InvalidValueError, MissingDataError, OffMapError
+from trodden.graphs.geometry import METRES_PER_DEGREE
 from trodden.graphs.road_graph import EdgeShapes, RoadNetwork
-from trodden.graphs.spatial import METRES_PER_DEGREE, EdgeIndex
+from trodden.graphs.spatial import EdgeIndex
 
 
 def measured(network, edge, latitude, longitude):

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trodden.core.errors import ConfigurationError, MissingDataError
 from trodden.graphs.costs import fastest_costs
+from trodden.graphs.geometry import METRES_PER_DEGREE
 from trodden.graphs.shortest_paths import costs_from
-from trodden.graphs.spatial import METRES_PER_DEGREE
 from trodden.routing.areas import area_of_lines
 from trodden.routing.reachable import part_of_line
 from trodden.routing.router import Router
