@@ -216,7 +216,7 @@ def _trip(best: Route, costs: NamedCosts) -> Trip:
     """The trip of a route. What it pays for the first edge's share counts; the last edge counts whole, at every end."""
     starts, ends = costs.starts(best.origin), costs.ends(best.destination)
     behind = {a.edge for a in starts for b in ends if a.edge == b.edge and a.fraction > b.fraction}
-    turns = costs.network.turns
+    turns, turn_cost = costs.network.turns, costs.open_cost
     least = min(start.initial for start in starts)
     begin: list[tuple[int, float, int]] = []
     for start in starts:
@@ -225,9 +225,9 @@ def _trip(best: Route, costs: NamedCosts) -> Trip:
             begin.append((edge, initial, -1))
             continue
         for turn in range(int(turns.first_out[edge]), int(turns.first_out[edge + 1])):
-            begin.append((int(turns.to_edge[turn]), initial + float(costs.turn_cost[turn]), turn))
+            begin.append((int(turns.to_edge[turn]), initial + float(turn_cost[turn]), turn))
     goals = np.array([end.edge for end in ends], np.int32)
-    return Trip(tuple(begin), goals, costs.ending, turns, costs.turn_cost)
+    return Trip(tuple(one for one in begin if one[1] < np.inf), goals, costs.ending, turns, turn_cost)
 
 
 def _least_cost(best: Route, trip: Trip) -> float:

@@ -191,6 +191,11 @@ class NamedCosts:
     def _nowhere(self) -> StatePath:
         return StatePath(-1, -1, (), self.network.turns)
 
+    @property
+    def open_cost(self) -> Floats:
+        """float64[T], infinite for turns that may not be taken."""
+        return self.turn_cost
+
     def open_network(self) -> RoadNetwork:
         """The network with the turns that may be taken."""
         return self.network

@@ -328,6 +328,8 @@ class Router:
         k: int = 3,
         *,
         metric: str | None = None,
+        avoid: Mapping[str, float] | None = None,
+        closed: Iterable[int] = (),
         max_shared: float = 0.8,
         max_dearer: float = 0.5,
         num_drawn: int = 1000,
@@ -337,8 +339,8 @@ class Router:
 
         Parameters
         ----------
-        origin, destination, metric
-            As for `route`.
+        origin, destination, metric, avoid, closed
+            As for `route`. Probabilities are those of travellers who see these costs.
         max_shared
             Largest part of its length that an alternative may share with one before it. 1 leaves out equal routes
             alone: then these are the k most probable routes, exactly.
@@ -367,7 +369,7 @@ class Router:
         from .alternatives import Wishes, find_alternatives
 
         wishes = Wishes(k, max_shared, max_dearer, num_drawn, seed)
-        costs = self._costs(metric)
+        costs = self._costs(metric, avoid, closed)
         best = self._find(origin, destination, (), costs, None)
 
         def make(path: StatePath) -> Route:

@@ -176,6 +176,13 @@ class ClosedCosts(NamedCosts):
         self._closed_set = frozenset(self._closed_turns.tolist())
         self._open_metric: Metric | None = None
 
+    @property
+    def open_cost(self) -> Floats:
+        """float64[T], infinite for turns onto closed edges."""
+        cost = self.turn_cost.copy()
+        cost[self._closed_turns] = np.inf
+        return cost
+
     def open_network(self) -> RoadNetwork:
         """The network without the closed turns: to say why there is no way. O(T)."""
         return _without_turns(self.network, self._closed_turns)

@@ -59,8 +59,8 @@ def find_routes(router: Router, request: RouteRequest, metric: str) -> list[Answ
     points = request.at.points
     options = _options(router, request)
     with naming(points):
-        if request.alternatives and len(points) == 2 and not options:
-            found = router.alternatives(points[0], points[1], k=request.alternatives + 1, metric=metric)
+        if request.alternatives and len(points) == 2:
+            found = router.alternatives(points[0], points[1], k=request.alternatives + 1, metric=metric, **options)
             # They are chosen by the cost of whole edges; a trip's own begins and ends part-way.
             return sorted((Answered((one.route,), one) for one in found), key=lambda one: one.legs[0].cost)
         if len(points) == 2 or request.continue_straight:

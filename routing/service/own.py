@@ -13,6 +13,7 @@ from ..route import Route
 from .answers import alternative_facts, line_string
 from .faults import service_error
 from .osrm import PROBLEMS
+from .requests import read_edges, read_factors
 from .roads import read_box
 from .schemas import (
     AlternativesAnswer,
@@ -44,12 +45,15 @@ def own_routes(state: ServiceState) -> APIRouter:
         destination: Destination,
         k: Annotated[int, Query(ge=1, description="how many, the cheapest included")] = 3,
         metric: MetricName = None,
+        avoid: Annotated[str, Query(max_length=1000, description="NAME:FACTOR, separated by commas")] = "",
+        closed: Annotated[str, Query(max_length=10_000, description="edge ids, separated by commas")] = "",
     ) -> Response:
         """Ways between two points that travellers take, and how probable each is."""
         if k > settings.max_alternatives + 1:
             problem = f"k {k} is more than this server's {settings.max_alternatives + 1}"
             raise ServiceRequestError(code="TooBig", problem=problem)
-        return await state.slowly(lambda: reply(_alternatives(state, origin, destination, k, metric)))
+        wishes = {"avoid": read_factors(avoid), "closed": read_edges(closed)}
+        return await state.slowly(lambda: reply(_alternatives(state, origin, destination, k, metric, wishes)))
 
     @api.get("/v1/explain", responses={200: {"model": ExplainAnswer}, **PROBLEMS})
     async def explain(origin: Origin, destination: Destination, metric: MetricName = None) -> Response:
@@ -109,8 +113,10 @@ def own_routes(state: ServiceState) -> APIRouter:
     return api
 
 
-def _alternatives(state: ServiceState, origin: str, destination: str, k: int, metric: str | None) -> dict[str, Any]:
-    found = state.router.alternatives(origin, destination, k, metric=metric)
+def _alternatives(
+    state: ServiceState, origin: str, destination: str, k: int, metric: str | None, wishes: dict[str, Any]
+) -> dict[str, Any]:
+    found = state.router.alternatives(origin, destination, k, metric=metric, **wishes)
     rows = [
         {**alternative_facts(one), **_facts(one.route), "geometry": _line(one.route)}
         for one in sorted(found, key=lambda one: one.route.cost)

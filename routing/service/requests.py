@@ -113,7 +113,7 @@ def read_route(coordinates: str, query: str, limits: ServiceSettings) -> RouteRe
         continue_straight=_choice(options, "continue_straight", ("default", "true", "false")) != "false",
         extras=frozenset(_among("trodden", options.get("trodden", ""), EXTRAS)),
         avoid=read_factors(options.get("avoid", "")),
-        closed=tuple(_each("closed", options.get("closed", ""), ",", int, "an edge id")),
+        closed=read_edges(options.get("closed", "")),
     )
 
 
@@ -162,6 +162,11 @@ def read_factors(text: str) -> dict[str, float]:
         if not 0 < factors[name] < 1e9:
             _refuse("avoid", f"the factor of {_short(name)} must be a number above 0")
     return factors
+
+
+def read_edges(text: str) -> tuple[int, ...]:
+    """``12,-7`` as edge ids."""
+    return tuple(_each("closed", text, ",", int, "an edge id"))
 
 
 # ------------------------------------------------------------------------------------------------ coordinates

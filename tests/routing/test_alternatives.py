@@ -96,6 +96,35 @@ def test_the_most_probable_routes_and_their_probabilities_are_those_of_enumerati
         assert found[0].log_probability == pytest.approx(found[0].route.log_probability, abs=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(trips(), st.integers(0, 2**32 - 1))
+def test_factors_and_closed_edges_are_those_of_such_a_network(case, seed):
+    network, cost, entry, ending, origin, destination, starts, goals = case
+    shut = int(np.random.default_rng(seed).integers(network.graph.num_edges))
+    goals = np.setdiff1d(goals, [shut])
+    router = Router.from_costs(network, cost, entry, ending=ending)
+    wishes = {"closed": [int(network.graph.edge_id[shut])], "avoid": {"left": 1.5}}
+    try:
+        found = router.alternatives(origin, destination, 8, max_shared=1.0, max_dearer=1.0, num_drawn=50, **wishes)
+    except errors.UnreachableError:
+        return
+    if not starts:
+        return
+    changed = np.where(network.turns.is_left, 1.5 * cost, cost)
+    changed[network.turns.to_edge == shut] = np.inf
+    allowed = [edge for edge, _ in starts if edge != shut]
+    least_entry = entry[allowed].min()
+    starts = [(edge, float(entry[edge] - least_entry)) for edge in allowed]
+    least = found[0].route.cost + entry[found[0].route.edges[0]]
+    want = routes_by_cost(network, changed, starts, goals, ending, 2.0 * least - least_entry + 1e-9)
+    assert len(found) == min(8, len(want))
+    total = total_weight(network, changed, starts, goals, ending)
+    for one, (whole, _) in zip(found, want, strict=False):
+        assert shut not in one.route.edges
+        assert one.route.cost == pytest.approx(sum(changed[one.route.turns]))
+        assert one.probability == pytest.approx(np.exp(-whole) / total, rel=1e-9)
+
+
 @settings(max_examples=30, deadline=None)
 @given(trips(), st.integers(0, 2**32 - 1))
 def test_corridors_have_the_values_of_the_map_and_trees_are_dijkstras(case, seed):

@@ -65,6 +65,10 @@ def test_alternatives_have_probabilities(client):
     assert all(0 < row["probability"] <= 1 for row in rows)
     assert len({tuple(row["edge_ids"]) for row in rows}) == len(rows)
     assert all(row["geometry"]["type"] == "LineString" for row in rows)
+    middle = rows[0]["edge_ids"][len(rows[0]["edge_ids"]) // 2]
+    others = get(client, "/v1/alternatives", schemas.AlternativesAnswer, from_=A, to=B, closed=middle, avoid="left:2")
+    assert others["alternatives"]
+    assert all(middle not in row["edge_ids"] for row in others["alternatives"])
 
 
 def test_an_explanation_adds_up(client):
@@ -126,6 +130,8 @@ def test_a_body_of_no_stated_length_is_cut_off(client):
         ("/v1/alternatives", {"from": A, "to": B, "k": "99"}, "99"),
         ("/v1/alternatives", {"from": A, "to": B, "metric": "scenic"}, "scenic"),
         ("/v1/alternatives", {"from": "way:1", "to": B}, "edge:ID"),
+        ("/v1/alternatives", {"from": A, "to": B, "avoid": "toll:-1"}, "toll"),
+        ("/v1/alternatives", {"from": A, "to": B, "closed": "x"}, "closed"),
         ("/v1/explain", {"from": A, "to": "1,2"}, "1.000000, 2.000000"),
         ("/v1/explain", {"from": A, "to": A}, "nothing to choose"),
         ("/v1/reachable", {"from": A, "limit": "-1"}, "limit"),
