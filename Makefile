@@ -102,7 +102,7 @@ test: $(STAMP)  ## the tests, without the slow ones, a file at a time on each co
 
 .PHONY: test-slow
 test-slow: $(STAMP)  ## the slow tests: the demo, kills, fuzzing, large maps
-	$(BIN)/python -m pytest tests -m slow
+	$(BIN)/python -m pytest tests -m slow $(PARALLEL)
 
 .PHONY: lint
 lint: $(STAMP)  ## ruff, its formatter, and the layers (import-linter)

@@ -26,9 +26,9 @@ from rich.table import Column
 
 from ..core.errors import InterruptedRunError, StoredFolderError, TroddenError
 from ..core.folders import folder_kind
-from ..irl.model import Coefficient, LearnedModel
 
 if TYPE_CHECKING:
+    from ..irl.model import Coefficient, LearnedModel
     from ..irl.statistics import Estimate
 
 BAD_INPUT = 2
