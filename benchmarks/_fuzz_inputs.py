@@ -183,7 +183,11 @@ def _route_files(network: RoadNetwork, routes: list[list[int]]) -> dict[str, lis
         "routes-csv": [
             {"in.csv": made["csv"]},
             {"in.csv": _csv(["links"], [[text] for text in ids])},
-            {"in.csv": _csv(["route_id", "nodes", "weight"], [[*pair, 1.5] for pair in zip(names, nodes, strict=True)])},
+            {
+                "in.csv": _csv(
+                    ["route_id", "nodes", "weight"], [[*pair, 1.5] for pair in zip(names, nodes, strict=True)]
+                )
+            },
         ],
         "routes-parquet": [{"in.parquet": made["parquet"]}, {"in.parquet": parquet_bytes(lists)}],
     }
@@ -203,8 +207,12 @@ def _trace_files() -> dict[str, list[Files]]:
     rows = [[f"t{i}", t, *point, 90, 30.5, "ann"] for i, t, point in zip(trace, iso, points, strict=True)]
     plain = [[*point, int(t)] for t, point in zip(time, points, strict=True)]
     moments = pa.array((time * 1000).astype(np.int64)).cast(pa.timestamp("ms", "UTC"))
-    table = pa.table({"trace_id": [f"t{i}" for i in trace], "time": moments, "latitude": latitude, "longitude": longitude})
-    speeds = pa.table({"id": trace, "t": time, "lat": latitude, "lon": longitude, "speed": k * 1.0, "heading": k * 30.0})
+    table = pa.table(
+        {"trace_id": [f"t{i}" for i in trace], "time": moments, "latitude": latitude, "longitude": longitude}
+    )
+    speeds = pa.table(
+        {"id": trace, "t": time, "lat": latitude, "lon": longitude, "speed": k * 1.0, "heading": k * 30.0}
+    )
     return {
         "traces-csv": [
             {"in.csv": _csv(["trace_id", "time", "latitude", "longitude", "heading", "speed_kmh", "traveller"], rows)},
@@ -224,7 +232,9 @@ def _gpx(trace: Any, iso: list[str], points: list[list[str]]) -> bytes:
         text += "<trkseg>"
         for k in np.flatnonzero(trace == number).tolist():
             extra = "<extensions><speed>8.5</speed><course>90</course></extensions>" if k % 5 == 0 else ""
-            text += f'<trkpt lat="{points[k][0]}" lon="{points[k][1]}"><ele>1</ele><time>{iso[k]}</time>{extra}</trkpt>\n'
+            text += (
+                f'<trkpt lat="{points[k][0]}" lon="{points[k][1]}"><ele>1</ele><time>{iso[k]}</time>{extra}</trkpt>\n'
+            )
         text += "</trkseg>\n"
     return (text + "</trk></gpx>\n").encode()
 
@@ -259,7 +269,9 @@ def _places(trace: Any, iso: list[str], points: list[list[str]]) -> bytes:
 def _config(is_full: bool) -> str:
     if not is_full:
         return '[reward]\nfeatures = ["length_km", "constant"]\n\n[planner]\npreset = "rhip"\n'
-    return parse_config({"reward": {"features": ["length_km"]}, "regions": {"count": 2, "penalty": 3.5}}, where="fuzz").to_toml()
+    return parse_config(
+        {"reward": {"features": ["length_km"]}, "regions": {"count": 2, "penalty": 3.5}}, where="fuzz"
+    ).to_toml()
 
 
 def _model(network: RoadNetwork) -> LearnedModel:

@@ -17,7 +17,23 @@ Mutator = Callable[[bytes, Random], bytes]
 NUMBERS = (
     *("nan", "NaN", "inf", "-inf", "Infinity", "1e308", "-1e308", "1e400", "1e-320", "-1", "0", "-0.0", "", " ", "x"),
     *("9223372036854775807", "9223372036854775808", "-9223372036854775809", "99999999999999999999999999", "2147483648"),
-    *("0x10", "1,5", "1_000", "+7", " 7 ", "--1", "1e", "1.0", "null", "true", "'", '"', "\u0661\u0662", "7\0", "1" * 400),
+    *(
+        "0x10",
+        "1,5",
+        "1_000",
+        "+7",
+        " 7 ",
+        "--1",
+        "1e",
+        "1.0",
+        "null",
+        "true",
+        "'",
+        '"',
+        "\u0661\u0662",
+        "7\0",
+        "1" * 400,
+    ),
 )
 """What a number in a text becomes."""
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -256,7 +272,21 @@ _BOMBS = (
     b'<!DOCTYPE x [<!ENTITY % p SYSTEM "file:///etc/hostname">%p;]>',
     b'<!DOCTYPE x [<!ATTLIST x y CDATA "1">]>',
 )
-_PIECES = (b"<a>", b"</a>", b"<![CDATA[", b"]]>", b"<!-- ", b"-->", b"<?x y?>", b"&amp;", b"&bad;", b"&#0;", b"&#x110000;", b"<", b">")
+_PIECES = (
+    b"<a>",
+    b"</a>",
+    b"<![CDATA[",
+    b"]]>",
+    b"<!-- ",
+    b"-->",
+    b"<?x y?>",
+    b"&amp;",
+    b"&bad;",
+    b"&#0;",
+    b"&#x110000;",
+    b"<",
+    b">",
+)
 
 
 def hide_bomb(content: bytes, random: Random) -> bytes:
@@ -304,7 +334,17 @@ XML: tuple[Mutator, ...] = (*BYTES, *TEXT, *TEXT, hide_bomb, nest_deeply, *(alte
 
 _VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1e308, 10**400, "", "x", "nan", [], {}, [[]], [None], {"a": 1}, float("nan")),
-    *(float("inf"), 2**63, -(2**63) - 1, "1e400", "2023-13-45", "9999-12-31T23:59:59Z", "\ud800", "\0", [1, 2, 3, 4, 5]),
+    *(
+        float("inf"),
+        2**63,
+        -(2**63) - 1,
+        "1e400",
+        "2023-13-45",
+        "9999-12-31T23:59:59Z",
+        "\ud800",
+        "\0",
+        [1, 2, 3, 4, 5],
+    ),
 )
 
 

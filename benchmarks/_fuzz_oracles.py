@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import csv
-import gzip
 import io
 import json
 import math
@@ -56,7 +55,9 @@ def check_network(network: RoadNetwork) -> Complaint:
         return "a turn stands twice"
     for name in ("length_m", "speed_kmh", "travel_time_s"):
         values = getattr(attributes, name)
-        if values is not None and not (values.shape == (num_edges,) and (values > 0).all() and np.isfinite(values).all()):
+        if values is not None and not (
+            values.shape == (num_edges,) and (values > 0).all() and np.isfinite(values).all()
+        ):
             return f"{name} is not positive and finite everywhere"
     for name, limit in (("latitude_deg", 90), ("longitude_deg", 180)):
         values = getattr(graph, name)
@@ -64,8 +65,8 @@ def check_network(network: RoadNetwork) -> Complaint:
             return f"{name} is out of range"
     for name, extra, size in (("attributes", attributes.extra, num_edges), ("turns", turns.extra, num_turns)):
         for key, values in extra.items():
-            if values.shape != (size,) or not np.isfinite(values).all():
-                return f"column {key} of {name} is not finite everywhere"
+            if values.shape != (size,):
+                return f"column {key} of {name} is as long as {values.shape}"
     return None
 
 
@@ -73,7 +74,10 @@ def check_model(files: Files, model: LearnedModel) -> Complaint:
     """Costs that fit the network, positive and finite."""
     num_turns, num_edges = model.network.turns.num_turns, model.network.graph.num_edges
     named = {"turn_cost": model.turn_cost, **model.baseline_costs}
-    for name, cost, size in (*((n, c, num_turns) for n, c in named.items()), ("entry_cost", model.entry_cost, num_edges)):
+    for name, cost, size in (
+        *((n, c, num_turns) for n, c in named.items()),
+        ("entry_cost", model.entry_cost, num_edges),
+    ):
         if cost.shape != (size,) or not (np.isfinite(cost).all() and (cost > 0).all()):
             return f"{name} is not positive and finite everywhere"
     return check_network(model.network)
@@ -86,8 +90,7 @@ def check_osm(files: Files, network: RoadNetwork) -> Complaint:
     """Well-formed to the end; every node where the file says, every edge along a way of it, ways and nodes counted."""
     ((name, content),) = files.items()
     try:
-        packed = gzip.decompress if name.endswith(".gz") else bz2.decompress if name.endswith(".bz2") else bytes
-        root = ElementTree.fromstring(packed(content))
+        root = ElementTree.fromstring(_unpacked(name, content))
     except (ElementTree.ParseError, OSError, EOFError, ValueError, LookupError, zlib.error) as error:
         return f"read although it is damaged ({error})"
     nodes: dict[int, tuple[float, float]] = {}
@@ -101,6 +104,25 @@ def check_osm(files: Files, network: RoadNetwork) -> Complaint:
     if told != len(highways):
         return f"{told} ways counted of {len(highways)}"
     return _nodes_differ(network, nodes, ways) or check_network(network)
+
+
+def _unpacked(name: str, content: bytes) -> bytes:
+    """To the end of the packed data; what stands after it is none of it."""
+    if name.endswith(".gz"):
+        unpacker: Any = zlib.decompressobj(wbits=31)
+        data, rest = unpacker.decompress(content), b""
+        while unpacker.eof and unpacker.unused_data.startswith(b"\x1f\x8b"):
+            rest = unpacker.unused_data
+            unpacker = zlib.decompressobj(wbits=31)
+            data += unpacker.decompress(rest)
+    elif name.endswith(".bz2"):
+        unpacker = bz2.BZ2Decompressor()
+        data = unpacker.decompress(content)
+    else:
+        return content
+    if not unpacker.eof:
+        raise EOFError("packed data cut short")
+    return bytes(data)
 
 
 def _nodes_differ(network: RoadNetwork, nodes: dict[int, tuple[float, float]], ways: dict[int, Any]) -> Complaint:
@@ -172,9 +194,11 @@ def rows_of(content: bytes, delimiters: str = ",") -> tuple[list[str], list[list
     mark = max(delimiters, key=header.count)
     csv.field_size_limit(10_000_000)
     try:
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True) if row]
+        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark) if row]
     except csv.Error as error:
         raise NotATableError(str(error)) from None
+    if text.count('"') % 2:
+        raise NotATableError("a quotation never ends")
     for number, row in enumerate(lines):
         if len(row) != len(lines[0]):
             raise NotATableError(f"row {number + 1} has {len(row)} cells, the header {len(lines[0])}")
@@ -205,7 +229,11 @@ def _links_differ(network: RoadNetwork, tables: dict[str, dict[str, list[str]]])
     for name, ends in (("from_node", graph.tail), ("to_node", graph.head)):
         if graph.node_id[ends[edge]].tolist() != [_exact(one) for one in links[name]]:
             return f"{name} differs"
-    columns: dict[str, Any] = {"length_m": attributes.length_m, "maxspeed_kmh": attributes.speed_kmh, **attributes.extra}
+    columns: dict[str, Any] = {
+        "length_m": attributes.length_m,
+        "maxspeed_kmh": attributes.speed_kmh,
+        **attributes.extra,
+    }
     columns["lanes"] = attributes.lanes
     for name, values in columns.items():
         if name in links and (wrong := _numbers_differ(values[edge], links[name], name in ("maxspeed_kmh", "lanes"))):
@@ -255,9 +283,7 @@ def _turns_differ(network: RoadNetwork, table: dict[str, list[str]] | None) -> C
     if table is None:
         return None
     pairs = [(_exact(a), _exact(b)) for a, b in zip(table["from_link"], table["to_link"], strict=True)]
-    found = list(
-        zip(graph.edge_id[turns.from_edge].tolist(), graph.edge_id[turns.to_edge].tolist(), strict=True)
-    )
+    found = list(zip(graph.edge_id[turns.from_edge].tolist(), graph.edge_id[turns.to_edge].tolist(), strict=True))
     if sorted(found) != sorted(pairs):
         return "turns are not the rows of turns.csv"
     order = [found.index(pair) for pair in pairs]
@@ -327,7 +353,10 @@ def _route_columns(name: str, content: bytes) -> dict[str, Any]:
     key = "links" if "links" in columns else "nodes"
     weight = columns.get("weight", [1.0] * num_rows)
     ids = [_id_list(cell) for cell in columns[key]]
-    names = [str(k + 1) if one in (None, "") else _text(one) for k, one in enumerate(columns.get("route_id", [None] * num_rows))]
+    names = [
+        str(k + 1) if one in (None, "") else _text(one)
+        for k, one in enumerate(columns.get("route_id", [None] * num_rows))
+    ]
     return {
         "ids": ids,
         "is_nodes": key == "nodes",
@@ -352,10 +381,8 @@ def _id_list(cell: Any) -> list[int]:
 
 def check_traces(files: Files, traces: Traces, cleaned: Cleaned) -> Complaint:
     """As many points as the file has, their places those of the file; what is no usable point counted."""
-    ((name, content),) = files.items()
-    naive = {"csv": _csv_points, "gpx": _gpx_points, "son": _json_points, "uet": _parquet_points}[name[-3:]]
     try:
-        points, lost = naive(content)
+        points, lost = _naive_points(files)
     except NotATableError as error:
         return f"read although it is damaged ({error})"
     told = sum(traces.faults.values())
@@ -365,7 +392,7 @@ def check_traces(files: Files, traces: Traces, cleaned: Cleaned) -> Complaint:
         return f"{lost} things that are no points, {told} counted"
     found = _sorted_places(zip(traces.latitude_deg.tolist(), traces.longitude_deg.tolist(), strict=True))
     for one, other in zip(found, _sorted_places(points), strict=True):
-        if not all(math.isnan(a) if math.isnan(b) else abs(a - b) <= 1e-9 * abs(b) for a, b in zip(one, other, strict=True)):
+        if not all(_same(a, b) for a, b in zip(one, other, strict=True)):
             return f"a point at {one}, the file says {other}"
     kept = cleaned.traces
     if not (_all_within(kept.latitude_deg, 90) and _all_within(kept.longitude_deg, 180)):
@@ -382,15 +409,41 @@ def check_traces(files: Files, traces: Traces, cleaned: Cleaned) -> Complaint:
     return None
 
 
+def _same(one: float, other: float) -> bool:
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return str(one) == str(other)
+    return abs(one - other) <= 1e-9 * abs(other)
+
+
+def check_no_traces(files: Files) -> Complaint:
+    """Where nothing was read, there must be nothing."""
+    try:
+        points, lost = _naive_points(files)
+    except NotATableError as error:
+        return f"read although it is damaged ({error})"
+    return f"{len(points)} points not read" if points or lost else None
+
+
+def _naive_points(files: Files) -> tuple[list[tuple[float, float]], int]:
+    ((name, content),) = files.items()
+    naive = {"csv": _csv_points, "gpx": _gpx_points, "son": _json_points, "uet": _parquet_points}[name[-3:]]
+    return naive(content)
+
+
 def _all_within(values: Any, limit: float) -> bool:
     return bool((np.abs(values) <= limit).all())
 
 
 def _sorted_places(points: Any) -> list[tuple[float, float]]:
-    return sorted(((a, b) for a, b in points), key=lambda one: [(math.isnan(x), 0.0 if math.isnan(x) else x) for x in one])
+    return sorted(
+        ((a, b) for a, b in points), key=lambda one: [(math.isnan(x), 0.0 if math.isnan(x) else x) for x in one]
+    )
 
 
-_NAMES = {"lat": ("latitude", "lat", "latitude_deg", "y"), "lon": ("longitude", "lon", "lng", "long", "longitude_deg", "x")}
+_NAMES = {
+    "lat": ("latitude", "lat", "latitude_deg", "y"),
+    "lon": ("longitude", "lon", "lng", "long", "longitude_deg", "x"),
+}
 
 
 def _chosen(header: list[str], role: str) -> int:
@@ -471,6 +524,9 @@ def _json_points(content: bytes) -> tuple[list[tuple[float, float]], int]:
             continue
         for line in lines:
             lost += not isinstance(line, list)
+            properties = feature.get("properties")
+            moments = properties.get("coordTimes") if isinstance(properties, dict) and kind == "LineString" else None
+            lost += bool(moments) and isinstance(line, list) and isinstance(moments, list) and len(moments) != len(line)
             points += [_position(place) for place in line] if isinstance(line, list) else []
     return points, lost
 
@@ -494,7 +550,7 @@ def check_config(files: Files, config: Config) -> Complaint:
     """Every setting of the file stands in the configuration as it was given; none is NaN or infinite."""
     (content,) = files.values()
     try:
-        document = tomllib.loads(content.decode("utf-8"))
+        document = tomllib.loads(content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n"))
     except (ValueError, RecursionError) as error:
         return f"read although it is damaged ({error})"
     made = config.model_dump(mode="json")
@@ -507,8 +563,10 @@ def check_config(files: Files, config: Config) -> Complaint:
             if name not in made.get(section, {}):
                 return f"[{section}] {name} is unknown"
             found = made[section][name]
-            same_kind = isinstance(found, bool) == isinstance(value, bool) and isinstance(found, str) == isinstance(value, str)
-            if not same_kind or found != value:
+            same_kind = isinstance(found, bool) == isinstance(value, bool) and isinstance(found, str) == isinstance(
+                value, str
+            )
+            if not same_kind or (float(value) if isinstance(found, float) else value) != found:
                 return f"[{section}] {name} is {found!r}, the file says {value!r}"
     return None
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import _fuzz_oracles as oracles
 import numpy as np
@@ -83,7 +82,10 @@ def _routes(folder: Path, files: Files, city: RoadNetwork) -> str | None:
 
 
 def _traces(folder: Path, files: Files, city: RoadNetwork) -> str | None:
-    traces = joined_traces(list(read_trace_blocks(folder / next(iter(files)))))
+    blocks = list(read_trace_blocks(folder / next(iter(files))))
+    if not blocks:
+        return oracles.check_no_traces(files)
+    traces = joined_traces(blocks)
     cleaned = clean(traces, BOUNDS_DEG)
     cut_trips(cleaned.traces, TripRules())
     return _of_sound_parquet(files) or oracles.check_traces(files, traces, cleaned)

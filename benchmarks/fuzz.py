@@ -87,24 +87,25 @@ def _run(watchdog: Watchdog, arguments: argparse.Namespace) -> int:
     chosen = READERS if arguments.only is None else {n: {**READERS, **FAULTY}[n] for n in arguments.only.split(",")}
     _require_sound(watchdog, chosen)
     counts: Counter[tuple[str, str]] = Counter()
-    slowest = 0.0
+    slowest = (0.0, "")
     started = time.perf_counter()
     names = _dealt({name: reader.share for name, reader in chosen.items()}, arguments.inputs)
     with progress_bar("damaging", arguments.inputs) as update:
         for number, name in enumerate(names):
             asked = time.perf_counter()
             verdict, said = watchdog.ask(reader=name, number=number)
-            slowest = max(slowest, time.perf_counter() - asked)
+            slowest = max(slowest, (time.perf_counter() - asked, f"{name} {number}"))
             counts[name, verdict] += 1
             if verdict in _FAULTS:
                 _keep(arguments.failures, watchdog, chosen[name], name, number, verdict, said)
             update(number + 1, f"{sum(counts[one, fault] for one in chosen for fault in _FAULTS)} faults")
     rows = [[name, *(f"{counts[name, verdict]:,}" for verdict in _VERDICTS)] for name in chosen]
     out.print(text_table(["reader", *_VERDICTS], rows), markup=False)
+    out.print(f"slowest: {slowest[1]}, {slowest[0]:.1f} s", markup=False)
     totals = {verdict: sum(counts[name, verdict] for name in chosen) for verdict in _VERDICTS}
     found = {"inputs": sum(totals.values()), "crashes": totals["crash"], "hangs": totals["hang"]}
     found |= {"silent": totals["silent"], "read": totals["read"], "refused": totals["refused"]}
-    print(json.dumps({**found, "seconds": round(time.perf_counter() - started), "slowest_s": round(slowest, 2)}))
+    print(json.dumps({**found, "seconds": round(time.perf_counter() - started), "slowest_s": round(slowest[0], 2)}))
     return int(any(totals[fault] for fault in _FAULTS))
 
 
@@ -112,7 +113,7 @@ def _require_sound(watchdog: Watchdog, chosen: dict) -> None:
     """Every input must be read as long as it is sound; numba compiles meanwhile."""
     limit, watchdog.limit = watchdog.limit, 180.0
     for name, reader in chosen.items():
-        if name.startswith("_") or reader.inputs in ("network", "model") and not name.endswith("-signed"):
+        if name.startswith("_") or (reader.inputs in ("network", "model") and not name.endswith("-signed")):
             continue
         for number, _ in enumerate(stored_inputs(watchdog.inputs, reader.inputs)):
             verdict, said = watchdog.ask(reader=name, folder=str(watchdog.inputs / reader.inputs / str(number)))
