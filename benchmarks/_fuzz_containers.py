@@ -1,4 +1,4 @@
-"""Damage below a container's own checks: blocks of a PBF packed anew, values of a Parquet table, folders signed anew."""
+"""Damage below a container's own checks: blocks of a PBF packed anew, a Parquet table altered, folders signed anew."""
 
 from __future__ import annotations
 

@@ -118,8 +118,11 @@ def _links(*, with_all: bool) -> Files:
     if not with_all:
         return {"links.csv": _csv(["link_id", "from_node", "to_node"], [list(link) for link in links])}
     rows = [
-        [*link, round(random.uniform(50, 250), 1), 50 if k % 3 else "", ("residential", "primary")[k % 2], 1 + k % 3]
-        + [f"Rua {k % 5}", "yes" if k % 7 == 0 else "no", round(random.normal(), 3), "a,b" if k % 4 else "plain"]
+        [
+            *(*link, round(random.uniform(50, 250), 1), 50 if k % 3 else "", ("residential", "primary")[k % 2]),
+            *(1 + k % 3, f"Rua {k % 5}", "yes" if k % 7 == 0 else "no", round(random.normal(), 3)),
+            "a,b" if k % 4 else "plain",
+        ]
         for k, link in enumerate(links)
     ]
     names = ["link_id", "from_node", "to_node", "length_m", "maxspeed_kmh", "road_class", "lanes", "name", "toll"]

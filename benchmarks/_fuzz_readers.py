@@ -141,7 +141,7 @@ def _lies(folder: Path, files: Files, city: RoadNetwork) -> str | None:
 READERS: dict[str, Reader] = {
     "pbf": Reader("pbf", 12, _packed("bytes", alter_inside_pbf), _osm),
     "osm": Reader("osm", 12, _one_file("xml"), _osm),
-    # GraphML belongs here: an input in `_fuzz_inputs`, Reader("graphml", 8, _one_file("xml"), ...), a check beside _osm.
+    # GraphML belongs here: an input in `_fuzz_inputs`, Reader("graphml", 8, _one_file("xml"), ...), a check like _osm.
     "links": Reader("links", 16, _one_file("table"), _links),
     "routes-csv": Reader("routes-csv", 10, _one_file("table"), _routes),
     "routes-parquet": Reader("routes-parquet", 8, _packed("bytes", alter_parquet_table), _routes),

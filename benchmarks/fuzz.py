@@ -14,9 +14,9 @@ reads them, with 6 GiB of address space.
   - OSM XML: it is not well-formed to its end (packed: does not unpack), a node stands elsewhere than in the file, an
     edge runs along a way that is not there, a way with a highway tag is not counted, a missing node is not counted;
   - PBF: a block is cut short, does not unpack, is not as long as it says, or has another type;
-  - network folders: not UTF-8, a row of another length than the header, an edge, node, turn, number, class or name that
-    is not what the row says, a number that is NaN, infinite or out of range, an unknown or repeated id, a column that is
-    neither read nor listed as ignored;
+  - network folders: not UTF-8, a row of another length than the header, an edge, node, turn, number, class or name
+    that is not what the row says, a number that is NaN, infinite or out of range, an unknown or repeated id, a column
+    that is neither read nor listed as ignored;
   - routes: a row that is neither a route nor skipped for a reason, other ids or weights than in the row;
   - traces: a point that is missing or not where the file says (a number that is none must be NaN), a point left out by
     cleaning that is not counted, a feature of GeoJSON that is neither read nor counted, XML that is not well-formed or
