@@ -111,7 +111,7 @@ def match(
 
 def describe_report(report: MatchReport, output: Path) -> str:
     """What was matched, and what was left out and why."""
-    from ..irl.traces import POINT_STATUSES, TRACE_STATUSES
+    from ..irl.traces import POINT_STATUSES, READING_FAULTS, TRACE_STATUSES
 
     word = "simulated traces" if report.is_simulated else "traces"
     lines = [f"{report.num_traces} {word}, {report.num_points} points, {report.num_trips} trips"]
@@ -122,6 +122,7 @@ def describe_report(report: MatchReport, output: Path) -> str:
     for title, counts, words in (
         ("traces left out", report.traces, TRACE_STATUSES),
         ("points left out", report.points, POINT_STATUSES),
+        ("not understood", report.faults, READING_FAULTS),
     ):
         if counts:
             rows = [[name, str(count), words[name][:50]] for name, count in counts.most_common()]

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from .errors import ConfigurationError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_given(cls, given: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        """Neither a text nor a yes or no is read as a number, nor the other way round."""
+        made = check(given)
+        for name, value in given.items() if isinstance(given, dict) else ():
+            taken = getattr(made, name, value)
+            if any(isinstance(value, kind) != isinstance(taken, kind) for kind in (bool, str)):
+                raise ValueError(f"{name} = {value!r} is of another type than {taken!r}")
+        return made
 
 
 class RewardConfig(_Section):
@@ -299,7 +318,7 @@ def read_config(path: str | Path) -> Config:
     """
     try:
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(where=str(path), problem=f"cannot be read as TOML ({error})") from error
     return parse_config(document, where=str(path))
 

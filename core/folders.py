@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +172,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             problem=f"has no {MANIFEST}, so it is not a folder that trodden finished writing",
             remedy="Check the path",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoredFolderError(path=folder / MANIFEST, problem=f"is damaged ({error})", remedy=_RESTORE) from error
     return dict(manifest)
 
@@ -308,7 +310,7 @@ def _read_document(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         if _DOCUMENT not in manifest["files"]:
             raise ValueError("the manifest does not list it")
         return dict(json.loads((folder / _DOCUMENT).read_bytes()))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoredFolderError(
             path=folder / _DOCUMENT, problem=f"is not a document that trodden wrote ({error})", remedy=_RESTORE
         ) from error
@@ -317,6 +319,7 @@ def _read_document(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _read_array(path: Path, *, mapped: bool) -> NDArray[Any]:
     # Not np.load, which also takes other kinds of file and hands back something else than an array.
     try:
+        _require_plain(path)
         if mapped:
             array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
         else:
@@ -328,3 +331,20 @@ def _read_array(path: Path, *, mapped: bool) -> NDArray[Any]:
         ) from error
     array.flags.writeable = False
     return array
+
+
+def _require_plain(path: Path) -> None:
+    """`ValueError` where a header is none, or where an array would be longer or shorter than its file."""
+    with open(path, "rb") as file:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"its format has version {version}")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        try:
+            shape, _, kind = read(file)
+        except (TypeError, SyntaxError, KeyError, RecursionError, MemoryError, tokenize.TokenError) as error:
+            raise ValueError(f"its header cannot be read: {error}") from None
+        if kind.hasobject:
+            raise ValueError("it holds Python objects")
+        if min(shape, default=1) < 0 or math.prod(shape) * kind.itemsize != path.stat().st_size - file.tell():
+            raise ValueError(f"its header says {shape} of {kind}, which is not what the file holds")

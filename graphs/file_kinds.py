@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import re
 import zlib
 from pathlib import Path
 from typing import Literal
 
 from ..core.errors import InputFileError
+from .pbf_blocks import check_pbf_blocks
 
 OsmFormat = Literal["pbf", "osm", "osm.gz", "osm.bz2"]
 
@@ -24,7 +26,7 @@ def check_osm_file(path: Path) -> OsmFormat:
     ------
     InputFileError
         Missing, a folder, empty, of an unknown suffix, or holding something else; says what it looks like. Refuses XML
-        with a DTD, the vehicle of entity bombs. Reads at most 64 kB.
+        with a DTD, the vehicle of entity bombs. Reads at most 64 kB, and of a PBF where each block ends.
     """
     if not path.exists():
         raise InputFileError(path=path, problem="there is no such file", remedy="Check the path")
@@ -36,6 +38,7 @@ def check_osm_file(path: Path) -> OsmFormat:
     if expected == "pbf":
         if head[4:15] != b"\n\tOSMHeader":
             raise _wrong_content(path, "an OSM PBF", head)
+        check_pbf_blocks(path)
         return expected
     text = _unpacked_head(path, expected, head)
     opening = _as_ascii(text).lower()
@@ -49,6 +52,27 @@ def check_osm_file(path: Path) -> OsmFormat:
     if b"<osm" not in opening:
         raise _wrong_content(path, "OSM XML", text)
     return expected
+
+
+_HUGE = re.compile(rb"""\bl(?:at|on)=["'][^"'<>]{0,80}[eE]\+?-?[0-9]{2}""")
+
+
+def check_coordinates(path: Path) -> None:
+    """`InputFileError` where OSM XML writes a coordinate with an exponent of two digits or more. Reads all of it."""
+    form = _format_by_name(path)
+    if form == "pbf":
+        return
+    before = b""
+    with gzip.open(path) if form == "osm.gz" else bz2.open(path) if form == "osm.bz2" else open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            found = _HUGE.search(before + block.replace(b"\0", b""))
+            if found:
+                raise InputFileError(
+                    path=path,
+                    problem=f"has the coordinate {found[0].decode('ascii', 'replace')}, which is none in degrees",
+                    remedy="Mend or remove that node",
+                )
+            before = block[-100:].replace(b"\0", b"")
 
 
 def looks_like(head: bytes) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.errors import EmptyNetworkError, InputFileError
 from ..core.types import Ids, Ints
-from .file_kinds import check_osm_file
+from .file_kinds import check_coordinates, check_osm_file
 from .restrictions import RestrictionReader
 from .ways import OsmRoads, WayCollector
 
@@ -129,7 +129,10 @@ def _read_positions(path: Path, wanted: Ids) -> tuple[Ids, Ints, Ints, dict[str,
             found, x, y = _first_positions(path, wanted)
     except _osmium_errors() as error:
         raise _broken(path, error) from error
+    found, x, y = (column[found != 0] for column in (found, x, y))  # 0 is what osmium makes of an id that is not there
     is_valid = (np.abs(x) <= 1_800_000_000) & (np.abs(y) <= 900_000_000)
+    if ((x == 0) | (y == 0)).any():  # osmium reads 1e99 as 0
+        check_coordinates(path)
     counts = {
         "in_file": num_nodes,
         "wanted": len(wanted),

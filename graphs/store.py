@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import StoredFolderError
 from ..core.folders import read_folder, write_folder
+from .consistency import network_fault
 from .road_graph import Categories, EdgeAttributes, EdgeShapes, RoadGraph, RoadNetwork
 from .turns import TurnGraph
 
@@ -92,8 +93,15 @@ def load_network(path: str | Path, verify: bool = True) -> RoadNetwork:
     mapped = frozenset(f"shapes.{name}" for name in _SHAPES)
     folder = read_folder(path, kind=KIND, version=VERSION, memory_mapped=mapped, verify=verify)
     try:
+        fault = network_fault(folder.arrays, folder.document["names"])
+        if fault is not None:
+            raise StoredFolderError(
+                path=folder.path / f"{fault[0]}.npy",
+                problem=f"{fault[1]}, so this is no network",
+                remedy="Read its source again and save it anew",
+            )
         return _rebuild(folder.arrays, folder.document)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise StoredFolderError(
             path=path, problem=f"lacks a part of a network ({error})", remedy="Read its source again and save it anew"
         ) from error

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.csv_quotes import QuotesCounted
 from ..core.errors import InputFileError
 from ..core.types import Bools, Floats, Ids
 
@@ -120,14 +121,21 @@ class Table:
         if kind == "float64":
             cells = pc.if_else(pc.equal(cells, ""), "nan", cells)
         try:
-            return cells.cast(kind).to_numpy(zero_copy_only=False), None
+            values = cells.cast(kind).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             return np.zeros(0), next(row for row in range(len(cells)) if not _casts(cells.slice(row, 1), kind))
+        is_hexadecimal = np.asarray(
+            pc.match_substring(cells, "x", ignore_case=True).to_numpy(zero_copy_only=False), bool
+        )
+        return values, int(np.argmax(is_hexadecimal)) if is_hexadecimal.any() else None
 
 
 def _casts(cell: Any, kind: str) -> bool:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if pc.any(pc.match_substring(cell, "x", ignore_case=True)).as_py():  # Arrow would read 0x10 as 16
+        return False
     try:
         cell.cast(kind)
     except pa.ArrowInvalid:
@@ -151,7 +159,9 @@ def read_table(path: Path) -> Table:
     names = _header(path)
     options = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
     try:
-        table = csv.read_csv(path, convert_options=options)
+        with QuotesCounted(path) as source:
+            table = csv.read_csv(source, convert_options=options)
+            source.require_closed()
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         problem = f"cannot be read as CSV ({str(error).splitlines()[0]})"
         raise InputFileError(path=path, problem=problem, remedy="Give comma-separated UTF-8 with a header") from error

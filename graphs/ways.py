@@ -84,6 +84,8 @@ class WayCollector:
         reason = skip_reason(_Tags(tags), include_service=self.include_service)
         if reason is None and len(way.nodes) < 2:
             reason = "fewer than two nodes"
+        if reason is None and way.id == 0:  # what osmium makes of an id that is not there
+            reason = "no id"
         if reason is None and way.id in self.seen:
             reason = "way id given twice"
         if reason is not None:

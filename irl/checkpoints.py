@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..core.config import parse_config
@@ -96,6 +97,9 @@ def _rebuild(
 ) -> LearnedModel:
     if len(arrays["turn_cost"]) != network.turns.num_turns or len(arrays["entry_cost"]) != network.graph.num_edges:
         raise StoredFolderError(path=path, problem="its costs do not fit its network", remedy="Train again")
+    for name in arrays:
+        if name in ("turn_cost", "entry_cost") or name.startswith(_BASELINE):
+            _require_costs(arrays[name], name, network, path)
     config = parse_config(document["config"], where=str(path))
     parts = _named(arrays, _PART)
     if not config.reward.is_plain and not {"members", *config.reward.corrections} <= set(parts):
@@ -116,6 +120,14 @@ def _rebuild(
         edge_region=arrays.get("edge_region"),
         parts=parts,
     )
+
+
+def _require_costs(cost: NDArray[Any], name: str, network: RoadNetwork, path: str | Path) -> None:
+    size = network.graph.num_edges if name == "entry_cost" else network.turns.num_turns
+    if cost.dtype != np.float64 or cost.shape != (size,) or not ((cost > 0) & np.isfinite(cost)).all():
+        raise StoredFolderError(
+            path=path, problem=f"{name} is not a positive finite cost for each of {size}", remedy="Train again"
+        )
 
 
 def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

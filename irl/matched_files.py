@@ -21,7 +21,7 @@ from ..graphs.geometry import great_circle_m
 from ..graphs.road_graph import RoadNetwork, ragged_rows
 from .matching import FATES, Matched, TraceMatcher
 from .private_ends import shared_ends
-from .route_files import id_texts
+from .route_files import checked_parquet, id_texts
 from .trace_cleaning import SkippedTrace, clean
 from .trace_columns import iso_times
 from .trace_noise import Noise
@@ -69,6 +69,8 @@ class MatchReport:
     """Points not used, by a key of `POINT_STATUSES`."""
     traces: Counter[str] = field(default_factory=Counter)
     """Traces and parts of traces without a route, by a key of `TRACE_STATUSES`."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """What the reader could make nothing of, by a key of `READING_FAULTS`."""
     noise: Noise | None = None
     """As estimated or given; None where there was no trace."""
     sum_confidence: float = 0.0
@@ -142,7 +144,7 @@ def match_to_file(
 
 def _write(scratch: Path, tables: Iterator[pa.Table], report: MatchReport) -> str:
     """Write tables as they come; what a source is called in errors."""
-    make: Any = pyarrow.csv.CSVWriter if scratch.name.endswith(".csv.partial") else pyarrow.parquet.ParquetWriter
+    make: Any = pyarrow.csv.CSVWriter if scratch.name.endswith(".csv.partial") else checked_parquet
     writer: Any = None
     try:
         for table in tables:
@@ -170,6 +172,7 @@ def _tables(
     for block in blocks:
         report.num_traces += len(block)
         report.num_points += block.num_points
+        report.faults.update(block.faults)
         report.is_simulated |= block.is_simulated
         cleaned = clean(block, matcher.bounds_deg)
         report.points.update(cleaned.points)

@@ -31,7 +31,7 @@ def shared_ends(
     try:
         for table in tables:
             if writer is None:
-                writer = pyarrow.parquet.ParquetWriter(kept, table.schema)
+                writer = pyarrow.parquet.ParquetWriter(kept, table.schema, write_page_checksum=True)
             if table.num_rows:
                 writer.write_table(table)
             words = [text.split() for text in table.column("links").to_pylist()]

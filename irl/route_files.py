@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from ..core.csv_quotes import QuotesCounted
 from ..core.errors import InputFileError
 from ..core.types import Floats, Ids
-from .texts import Texts
+from .texts import Texts, plain_number
 
 _COLUMNS = (
     "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight and traveller"
 )
 
 _KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "traveller", "is_simulated"})
+_ID = re.compile(r"-?0*[0-9]{1,19}")
 _ROWS = 1 << 13
 """Rows that are text at a time: some 40 MB of routes of 500 edges."""
 
@@ -49,7 +52,10 @@ class RouteTable:
 
         `InputFileError` names the first row that holds something else.
         """
-        split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(Texts.of(self.text).arrow()))
+        texts = Texts.of(self.text).arrow()
+        if pc.any(pc.match_substring(texts, "x", ignore_case=True)).as_py():  # Arrow would read 0x10 as 16
+            raise self._first_bad_row(path)
+        split = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts))
         counts = np.asarray(pc.list_value_length(split), np.int64)
         words = pc.list_flatten(split)
         is_word = pc.not_equal(words, "")
@@ -67,12 +73,12 @@ class RouteTable:
         column = "nodes" if self.is_nodes else "links"
         for row, text in enumerate(self.text):
             for word in text.split():
-                if not word.removeprefix("-").isdecimal() or abs(int(word)) >= 1 << 63:
+                if not _ID.fullmatch(word) or abs(int(word)) >= 1 << 63:
                     return InputFileError(
                         path=path,
                         row=self.first_row + row + 1,
                         column=column,
-                        problem=f"{word!r} is not an integer id",
+                        problem=f"{word[:40]!r} is not an integer id",
                         remedy="Give ids separated by spaces",
                     )
         return InputFileError(
@@ -126,7 +132,7 @@ def write_route_blocks(path: str | Path, tables: Iterable[RouteTable]) -> None:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.partial")
-    make = pyarrow.csv.CSVWriter if target.suffix == ".csv" else pyarrow.parquet.ParquetWriter
+    make = pyarrow.csv.CSVWriter if target.suffix == ".csv" else checked_parquet
     blocks = map(_arrow_table, tables)
     first = next(blocks)
     with make(scratch, first.schema) as writer:
@@ -134,6 +140,11 @@ def write_route_blocks(path: str | Path, tables: Iterable[RouteTable]) -> None:
         for block in blocks:
             writer.write_table(block)
     os.replace(scratch, target)
+
+
+def checked_parquet(path: Path, schema: pa.Schema) -> Any:
+    """A writer of Parquet whose pages have checksums, which readers of this package verify."""
+    return pyarrow.parquet.ParquetWriter(path, schema, write_page_checksum=True)
 
 
 def _arrow_table(table: RouteTable) -> pa.Table:
@@ -163,9 +174,14 @@ def _require_route_file(path: Path) -> None:
         raise InputFileError(path=path, problem="the file is empty", remedy=f"It needs the columns {_COLUMNS}")
 
 
+def open_parquet(path: Path) -> Any:
+    """A Parquet file for reading batch by batch; pages with checksums are verified."""
+    return pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
+
+
 def _open_parquet(path: Path, rows: int) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     # Unbuffered, a reader holds every column of a row group as the file has it.
-    file = pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+    file = open_parquet(path)
     wanted = [name for name in file.schema_arrow.names if name in _KNOWN]
     # One row group after the other: what was read of a group is kept until its iterator is gone.
     batches = (
@@ -181,13 +197,21 @@ def _open_csv(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline().strip().split(",")
     types = {name.strip('"'): pa.string() for name in header}
+    source = QuotesCounted(path)
     reader = pyarrow.csv.open_csv(
-        path,
+        source,
         read_options=pyarrow.csv.ReadOptions(block_size=1 << 24),
         convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=False),
     )
-    return reader.schema, iter(reader)
+    return reader.schema, to_the_end(reader, source)
+
+
+def to_the_end(reader: Iterable[pa.RecordBatch], source: QuotesCounted) -> Iterator[pa.RecordBatch]:
+    """What a CSV reader gives; `InputFileError` where a quotation was open at the end."""
+    with source:
+        yield from reader
+        source.require_closed()
 
 
 def _id_column(path: Path, names: list[str]) -> str:
@@ -251,7 +275,7 @@ def _weights(path: Path, batch: pa.RecordBatch, first_row: int) -> Floats:
 
 def _weight(path: Path, value: Any, row: int) -> float:
     try:
-        return 1.0 if value in (None, "") else float(value)
+        return 1.0 if value in (None, "") else plain_number(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         raise InputFileError(
             path=path,

@@ -13,6 +13,13 @@ from ..core.types import Ids, Ints
 _BLOCK = 1 << 14
 
 
+def plain_number(text: str) -> float:
+    """A number as files write it; `ValueError` for what only Python takes for one: ``1_000``, other scripts' digits."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
+
+
 class Texts(Sequence[Any]):
     """Strings, or None where nothing was given; a sequence that equals any other of the same texts.
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import ConfigurationError, InputFileError
 from ..core.types import Floats
+from .texts import plain_number
 
 KMH_PER_MS = 3.6
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -27,6 +28,10 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "traveller": ("traveller", "traveler", "user", "user_id", "driver", "driver_id", "taxi_id", "vehicle_id", "device"),
 }
 """Names that are understood, in this order, whatever their case."""
+_TEXTS = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary),
+    *(pa.types.is_dictionary, pa.types.is_boolean, pa.types.is_null),
+)
 _METRES_PER_SECOND = ("speed_ms", "speed_mps")
 _EXPECTED = "latitude and longitude (lat, lon, y, x, ...), and time, trace_id, heading, speed, traveller if there are"
 
@@ -72,6 +77,13 @@ class TraceColumns:
                     remedy=f"Name the one that holds the {role}",
                 )
             chosen[role] = asked or next((lowered[alias] for alias in aliases if alias in lowered), None)
+            if names.count(chosen[role]) > 1:
+                raise InputFileError(
+                    path=path,
+                    column=chosen[role],
+                    problem="there is more than one column of that name",
+                    remedy="Keep one of them, or name another",
+                )
         for role in ("latitude", "longitude"):
             if chosen[role] is None:
                 raise InputFileError(
@@ -96,12 +108,15 @@ class TraceColumns:
 
 def numbers(column: pa.Array) -> Floats:
     """float64; NaN where a cell is blank or no number."""
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         try:
             return np.asarray(pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan")), np.float64)
         except pa.ArrowException:
-            column = pc.cast(column, pa.string())
-    trimmed = pc.utf8_trim_whitespace(column)
+            pass
+    elif not any(is_kind(kind) for is_kind in _TEXTS):  # dates and durations have numbers in them, but are none
+        return np.full(len(column), np.nan)
+    trimmed = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
     filled = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
     try:
         return np.asarray(pc.fill_null(pc.cast(filled, pa.float64()), float("nan")), np.float64)
@@ -111,7 +126,7 @@ def numbers(column: pa.Array) -> Floats:
 
 def _number(text: str | None) -> float:
     try:
-        return float(text) if text is not None else float("nan")
+        return plain_number(text) if text is not None else float("nan")
     except ValueError:
         return float("nan")
 

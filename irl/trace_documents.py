@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, ParseError
@@ -81,7 +83,7 @@ def read_geojson(path: Path, columns: TraceColumns) -> Traces:
     `InputFileError` for what is no GeoJSON. The whole file is read at once.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), object_pairs_hook=_named_once)
     except (ValueError, RecursionError) as error:
         raise InputFileError(
             path=path, problem=f"is no JSON ({str(error) or type(error).__name__})", remedy="Export it again"
@@ -96,6 +98,7 @@ def read_geojson(path: Path, columns: TraceColumns) -> Traces:
     names: list[str] = []
     rows: list[list[dict[str, Any]]] = []
     by_id: dict[str, int] = {}
+    faults: Counter[str] = Counter()
     for number, feature in enumerate(features):
         properties, geometry = _object(feature, "properties"), _object(feature, "geometry")
         name = _name(feature, properties, columns)
@@ -107,22 +110,31 @@ def read_geojson(path: Path, columns: TraceColumns) -> Traces:
                 rows.append([])
             rows[row].append(_point(places, properties, columns))
             continue
-        lines = [places] if kind == "LineString" else places if kind == "MultiLineString" else []
+        lines = [places] if kind == "LineString" else places if kind == "MultiLineString" else None
+        faults["no_geometry"] += not isinstance(lines, list)
         for part, line in enumerate(lines if isinstance(lines, list) else []):
             names.append((name or f"{path.stem}/{number + 1}") + (f"/{part + 1}" if part else ""))
-            rows.append(_line(line, _line_times(feature, properties, columns, part)))
+            rows.append(_line(line, _line_times(feature, properties, columns, part), faults))
     if not rows:
         raise InputFileError(
             path=path, problem="has no LineString and no Point", remedy="Give GeoJSON of lines or points"
         )
-    return _traces(names, rows, path, columns, _travellers(names, rows))
+    return replace(_traces(names, rows, path, columns, _travellers(names, rows)), faults={**+faults})
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; `ValueError` where a name stands twice, of which one would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a name twice")
+    return found
 
 
 def _features(document: Any) -> list[dict[str, Any]] | None:
     if not isinstance(document, dict):
         return None
     if document.get("type") == "FeatureCollection" and isinstance(document.get("features"), list):
-        return [feature for feature in document["features"] if isinstance(feature, dict)]
+        return [feature if isinstance(feature, dict) else {} for feature in document["features"]]
     if document.get("type") == "Feature":
         return [document]
     if document.get("type") in ("LineString", "MultiLineString"):
@@ -139,8 +151,8 @@ def _name(feature: dict[str, Any], properties: dict[str, Any], columns: TraceCol
     wanted = (columns.trace_id,) if columns.trace_id else _TRACE_NAMES
     for name in wanted:
         if properties.get(name) not in (None, ""):
-            return str(properties[name])
-    return "" if feature.get("id") is None or columns.trace_id else str(feature["id"])
+            return _text(properties[name])
+    return "" if feature.get("id") is None or columns.trace_id else _text(feature["id"])
 
 
 def _point(place: Any, properties: dict[str, Any], columns: TraceColumns) -> dict[str, Any]:
@@ -164,14 +176,16 @@ def _line_times(feature: dict[str, Any], properties: dict[str, Any], columns: Tr
         for name in (columns.time,) if columns.time else _TIME_LISTS:
             values = source.get(name)
             if isinstance(values, list):
-                nested = bool(values) and isinstance(values[0], list)
-                return values[part] if nested and part < len(values) else values
+                inner = values[part] if part < len(values) and isinstance(values[0], list) else values
+                return inner if isinstance(inner, list) else values
     return []
 
 
-def _line(line: Any, moments: list[Any]) -> list[dict[str, Any]]:
+def _line(line: Any, moments: list[Any], faults: Counter[str]) -> list[dict[str, Any]]:
     points = [_place(place) for place in line] if isinstance(line, list) else []
     is_timed = len(moments) == len(points)
+    faults["no_geometry"] += not isinstance(line, list)
+    faults["times_do_not_fit"] += bool(moments) and not is_timed
     # A fourth number of a position is seconds, where a line carries times that way.
     for k, point in enumerate(points):
         fourth = line[k][3] if isinstance(line[k], list) and len(line[k]) > 3 else None
@@ -179,8 +193,13 @@ def _line(line: Any, moments: list[Any]) -> list[dict[str, Any]]:
     return points
 
 
+def _text(value: Any) -> str:
+    """As text that UTF-8 can hold: JSON can spell halves of characters."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
 def _travellers(names: Sequence[str], rows: Sequence[list[dict[str, Any]]]) -> list[str | None] | None:
-    found = [next((str(p["traveller"]) for p in row if p.get("traveller") not in (None, "")), None) for row in rows]
+    found = [next((_text(p["traveller"]) for p in row if p.get("traveller") not in (None, "")), None) for row in rows]
     return found if any(found) else None
 
 
@@ -194,7 +213,7 @@ def _traces(
     points = [point for row in rows for point in row]
 
     def texts(key: str) -> pa.Array:
-        return pa.array([None if p.get(key) is None else str(p[key]) for p in points], pa.string())
+        return pa.array([None if p.get(key) is None else _text(p[key]) for p in points], pa.string())
 
     speed: Floats | None = None
     if any(p.get("speed_ms") is not None for p in points):

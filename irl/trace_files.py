@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from ..core.csv_quotes import QuotesCounted
 from ..core.errors import InputFileError
 from ..core.types import Floats
+from .route_files import open_parquet, to_the_end
 from .texts import Texts
 from .trace_columns import TraceColumns, numbers, times
 from .trace_documents import read_geojson, read_gpx
@@ -102,7 +104,7 @@ def _read_table(path: Path, columns: TraceColumns) -> Iterator[Traces]:
         schema, batches = _open_csv(path)
         is_small = path.stat().st_size <= _WHOLE_BYTES
     else:
-        file = pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+        file = open_parquet(path)
         schema, is_small = file.schema_arrow, file.metadata.num_rows <= _WHOLE_ROWS
         batches = (
             batch
@@ -124,13 +126,14 @@ def _open_csv(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         header = file.readline().rstrip("\r\n")
     delimiter = max(",;\t", key=header.count)
     types = {name.strip('"'): pa.string() for name in header.split(delimiter)}
+    source = QuotesCounted(path)
     reader = pyarrow.csv.open_csv(
-        path,
+        source,
         read_options=pyarrow.csv.ReadOptions(block_size=1 << 24),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=False),
         convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
     )
-    return reader.schema, iter(reader)
+    return reader.schema, to_the_end(reader, source)
 
 
 def _whole(path: Path, table: pa.Table, columns: TraceColumns) -> Iterator[Traces]:
@@ -251,8 +254,10 @@ def write_traces(path: str | Path, traces: Traces) -> None:
     columns["is_simulated"] = np.full(traces.num_points, traces.is_simulated)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.partial")
-    write = pyarrow.csv.write_csv if target.suffix == ".csv" else pyarrow.parquet.write_table
-    write(pa.table(columns), scratch)
+    if target.suffix == ".csv":
+        pyarrow.csv.write_csv(pa.table(columns), scratch)
+    else:
+        pyarrow.parquet.write_table(pa.table(columns), scratch, write_page_checksum=True)
     scratch.replace(target)
 
 

@@ -39,6 +39,11 @@ POINT_STATUSES: dict[str, str] = {
     "unreachable": "no route leads to it from the points before",
 }
 """Why a point was not used."""
+READING_FAULTS: dict[str, str] = {
+    "no_geometry": "a feature, or a part of one, that is neither points nor a line",
+    "times_do_not_fit": "a list of times that is not as long as its line, which then has no times",
+}
+"""What a reader could make nothing of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,7 @@ class Traces:
     source: str = "memory"
     is_simulated: bool = False
     faults: dict[str, int] = field(default_factory=dict)
-    """What the reader could not make points of: how often, by what was wrong."""
+    """What the reader could make nothing of: how often, by a key of `READING_FAULTS`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trace_id", Texts.of(self.trace_id))
