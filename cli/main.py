@@ -72,6 +72,15 @@ class Join(StrEnum):
     none = "none"
 
 
+class Mode(StrEnum):
+    """How one travels."""
+
+    drive = "drive"
+    two_wheeler = "two_wheeler"
+    bike = "bike"
+    walk = "walk"
+
+
 class UTurns(StrEnum):
     """Where turning back is possible."""
 
@@ -128,9 +137,13 @@ def build(
     join: Annotated[
         Join, typer.Option(metavar="RULE", help="join chains of edges by attributes (where they agree), all, or none")
     ] = Join.attributes,
+    mode: Annotated[
+        Mode | None, typer.Option(metavar="MODE", help="drive (the default), two_wheeler, bike or walk")
+    ] = None,
     u_turns: Annotated[
-        UTurns, typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere, or never")
-    ] = UTurns.dead_ends,
+        UTurns | None,
+        typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere (default of walk), or never"),
+    ] = None,
     service: Annotated[bool, typer.Option("--service", help="keep highway=service ways")] = False,
     tile: Annotated[
         int, typer.Option(min=1, metavar="K", help="K x K mirrored copies, joined: a large network to test with")
@@ -148,7 +161,8 @@ def build(
         network = read_roads(
             source,
             join=join.value,
-            u_turns=u_turns.value,
+            mode=None if mode is None else mode.value,
+            u_turns=None if u_turns is None else u_turns.value,
             include_service=service,
             progress=lambda text: update(0, text),
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..core.errors import MissingDataError, UnknownIdError
 from ..core.types import Bools, Codes, Floats, Floats32, Ids, Ints
 from .turns import TurnGraph
+
+if TYPE_CHECKING:
+    from .modes import Mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +218,11 @@ class RoadNetwork:
     """Counts by rule (ways read, skipped by reason, imputed speeds, restrictions used, ...), and ``source``; JSON."""
     checksum: str
     """SHA-256 over all arrays (`trodden.graphs.store.network_checksum`): the identity a model is bound to."""
+
+    @property
+    def mode(self) -> Mode:
+        """How one travels on it, as it was read: ``drive``, ``two_wheeler``, ``bike`` or ``walk``."""
+        return cast("Mode", self.report.get("mode", "drive"))
 
     @cached_property
     def original_edge(self) -> dict[int, int]:
