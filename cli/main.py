@@ -27,6 +27,7 @@ from .console import (
 )
 from .contradictions import contradictions
 from .explain import explain
+from .export import export
 from .influence import influence
 from .match import match, traces
 from .plan import plan
@@ -421,6 +422,7 @@ def draw(
 
 
 app.command()(report)
+app.command()(export)
 app.command()(serve)
 
 

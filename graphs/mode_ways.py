@@ -118,7 +118,7 @@ class WayRules:
 
     def speed(self, tags: Tags) -> tuple[float, str] | None:
         """Speed in km/h and the rule it comes from; None where ``maxspeed`` or the class's mean shall decide."""
-        road_class = tags["highway"]
+        road_class = tags.get("highway", "")
         if self._is_pushed(tags):
             return self.pushed.get(road_class, _PUSHED_KMH), "pushed"
         is_opened = self._is_opened(tags)
@@ -126,7 +126,8 @@ class WayRules:
             if "maxspeed" in tags or road_class not in self.opened:
                 return None
             return self.opened[road_class], "class"
-        base = self.opened[road_class] if is_opened and road_class in self.opened else self.classes[road_class]
+        opened, usual = self.opened.get(road_class), self.classes.get(road_class)
+        base = (opened if is_opened else None) or usual or opened or _WALK_KMH
         slowest, rule = base, "class"
         for key, by_value in self.caps.items():
             cap = by_value.get(tags.get(key, ""))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigurationError, EmptyNetworkError, InputFileError
 from ..core.folders import MANIFEST, folder_kind
 from .assembly import Join, Progress, assemble, check_join
 from .barriers import moves_through
+from .graphml import SUFFIX, read_graphml
 from .memory import format_bytes
 from .modes import Mode, check_mode, rules_of
 from .moves import UTurns, check_u_turns
@@ -21,9 +23,12 @@ from .road_graph import RoadNetwork
 from .store import KIND, load_network, make_network
 from .via_ways import add_copies, forbidden_sequences
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 
 def read_roads(
-    source: str | Path,
+    source: str | Path | nx.MultiDiGraph[Any],
     *,
     join: Join = "attributes",
     mode: Mode | None = None,
@@ -37,8 +42,9 @@ def read_roads(
     Parameters
     ----------
     source
-        ``.osm.pbf``, ``.osm``, ``.osm.gz``, ``.osm.bz2``; a folder with ``links.csv``; or a folder that
-        `trodden.graphs.store.save_network` wrote (the options below were settled when it was read, and have no effect).
+        ``.osm.pbf``, ``.osm``, ``.osm.gz``, ``.osm.bz2``; a folder with ``links.csv``; a folder that
+        `trodden.graphs.store.save_network` wrote (the options below were settled when it was read, and have no effect);
+        ``.graphml`` as osmnx saves it; or a networkx graph as osmnx makes it (`trodden.graphs.from_networkx`).
     join
         OSM only. ``"attributes"`` joins chains of segments where class, speed, lanes, toll, surface and access agree
         and no restriction acts; ``"all"`` wherever osmnx simplifies; ``"none"`` keeps every segment.
@@ -82,8 +88,14 @@ def read_roads(
         check_mode(mode)
     turning = rules_of(mode or "drive").u_turns if u_turns is None else u_turns
     check_u_turns(turning)
-    path = Path(source)
     say = progress or (lambda _: None)
+    if not isinstance(source, str | PathLike):
+        say("reading the graph")
+        return _read_graph(source, mode, u_turns=turning)
+    path = Path(source)
+    if path.name.lower().endswith(SUFFIX):
+        say("reading GraphML")
+        return _read_graph(read_graphml(path), mode, u_turns=turning, source=path.name)
     if path.is_dir():
         return _read_folder(path, mode, u_turns=turning, say=say)
     return _read_osm_network(
@@ -95,6 +107,15 @@ def read_roads(
         include_service=include_service,
         say=say,
     )
+
+
+def _read_graph(graph: Any, mode: Mode | None, *, u_turns: UTurns, source: str = "networkx graph") -> RoadNetwork:
+    from .from_networkx import read_networkx
+
+    if not (hasattr(graph, "is_directed") and hasattr(graph, "edges")):
+        problem = f"is a {type(graph).__name__}"
+        raise InputFileError(path="source", problem=problem, remedy="Give a path, or a directed networkx graph")
+    return read_networkx(graph, mode=mode or "drive", u_turns=u_turns, source=source)
 
 
 def _read_folder(path: Path, mode: Mode | None, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
@@ -189,7 +210,7 @@ def format_report(network: RoadNetwork) -> str:
     report = network.report
     lines = [f"source: {report.get('source', 'unknown')} ({report.get('kind', 'unknown')})"]
     for subject, counts in report.items():
-        if subject not in {"source", "kind", "network"}:
+        if subject not in {"source", "kind", "network", "graph_attributes"}:
             lines.append(f"{subject}: {_in_words(counts)}")
     num_edges = network.graph.num_edges
     num_main = int(network.turns.is_main.sum())

@@ -35,6 +35,8 @@ class RoadGraph:
     latitude_deg: Floats | None = None
     """float64[N], WGS84, or None where the source has no coordinates."""
     longitude_deg: Floats | None = None
+    node_tags: Categories | None = None
+    """What a networkx graph says of each node, as JSON objects; None for other sources."""
 
     @property
     def num_nodes(self) -> int:
@@ -152,6 +154,8 @@ class EdgeAttributes:
     surface: Categories | None = None
     access: Categories | None = None
     name: Categories | None = None
+    source_tags: Categories | None = None
+    """What a networkx graph says of each edge, as JSON (`trodden.graphs.from_networkx`); None for other sources."""
     extra: Mapping[str, Floats] = field(default_factory=dict)
     """Further numeric columns of the source by name, float64[E]."""
 
