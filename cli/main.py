@@ -127,14 +127,17 @@ def _main(
 @app.command()
 @guarded
 def build(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NETWORK", help="where to write the network")],
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="SOURCE",
-            help="extract (.osm.pbf, .osm, .osm.gz, .osm.bz2) or network folder (links.csv, ...)",
+            help="extract (.osm.pbf, .osm, .osm.gz, .osm.bz2), .graphml, or network folder (links.csv, ...)",
         ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="NETWORK", help="where to write the network")],
+    ] = None,
+    place: Annotated[str, typer.Option(metavar="NAME", help="download the roads of a place instead")] = "",
+    bbox: Annotated[str, typer.Option(metavar="W,S,E,N", help="download the roads of a box in degrees instead")] = "",
+    keep: Annotated[Path | None, typer.Option(metavar="FILE", help="keep what was downloaded, as .osm")] = None,
     join: Annotated[
         Join, typer.Option(metavar="RULE", help="join chains of edges by attributes (where they agree), all, or none")
     ] = Join.attributes,
@@ -154,13 +157,14 @@ def build(
 
     What was skipped, split and imputed is counted; the last line is `roads: N nodes, M edges`.
     """
-    from ..graphs.reading import format_report, read_roads
+    from ..graphs.reading import format_report
     from ..graphs.store import save_network
+    from .sources import chosen_source
 
+    read = chosen_source(source, place, bbox, keep)
     require_free(output, "network")
     with progress_bar("reading roads", None) as update:
-        network = read_roads(
-            source,
+        network = read(
             join=join.value,
             mode=None if mode is None else mode.value,
             u_turns=None if u_turns is None else u_turns.value,
