@@ -27,6 +27,7 @@ from .console import (
 )
 from .contradictions import contradictions
 from .explain import explain
+from .export import export
 from .influence import influence
 from .match import match, traces
 from .plan import plan
@@ -70,6 +71,15 @@ class Join(StrEnum):
     attributes = "attributes"
     all = "all"
     none = "none"
+
+
+class Mode(StrEnum):
+    """How one travels."""
+
+    drive = "drive"
+    two_wheeler = "two_wheeler"
+    bike = "bike"
+    walk = "walk"
 
 
 class UTurns(StrEnum):
@@ -117,20 +127,27 @@ def _main(
 @app.command()
 @guarded
 def build(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NETWORK", help="where to write the network")],
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="SOURCE",
-            help="extract (.osm.pbf, .osm, .osm.gz, .osm.bz2) or network folder (links.csv, ...)",
+            help="extract (.osm.pbf, .osm, .osm.gz, .osm.bz2), .graphml, or network folder (links.csv, ...)",
         ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="NETWORK", help="where to write the network")],
+    ] = None,
+    place: Annotated[str, typer.Option(metavar="NAME", help="download the roads of a place instead")] = "",
+    bbox: Annotated[str, typer.Option(metavar="W,S,E,N", help="download the roads of a box in degrees instead")] = "",
+    keep: Annotated[Path | None, typer.Option(metavar="FILE", help="keep what was downloaded, as .osm")] = None,
     join: Annotated[
         Join, typer.Option(metavar="RULE", help="join chains of edges by attributes (where they agree), all, or none")
     ] = Join.attributes,
+    mode: Annotated[
+        Mode | None, typer.Option(metavar="MODE", help="drive (the default), two_wheeler, bike or walk")
+    ] = None,
     u_turns: Annotated[
-        UTurns, typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere, or never")
-    ] = UTurns.dead_ends,
+        UTurns | None,
+        typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere (default of walk), or never"),
+    ] = None,
     service: Annotated[bool, typer.Option("--service", help="keep highway=service ways")] = False,
     tile: Annotated[
         int, typer.Option(min=1, metavar="K", help="K x K mirrored copies, joined: a large network to test with")
@@ -140,15 +157,17 @@ def build(
 
     What was skipped, split and imputed is counted; the last line is `roads: N nodes, M edges`.
     """
-    from ..graphs.reading import format_report, read_roads
+    from ..graphs.reading import format_report
     from ..graphs.store import save_network
+    from .sources import chosen_source
 
+    read = chosen_source(source, place, bbox, keep)
     require_free(output, "network")
     with progress_bar("reading roads", None) as update:
-        network = read_roads(
-            source,
+        network = read(
             join=join.value,
-            u_turns=u_turns.value,
+            mode=None if mode is None else mode.value,
+            u_turns=None if u_turns is None else u_turns.value,
             include_service=service,
             progress=lambda text: update(0, text),
         )
@@ -407,6 +426,7 @@ def draw(
 
 
 app.command()(report)
+app.command()(export)
 app.command()(serve)
 
 

@@ -27,6 +27,7 @@ def rebase(
     is new. For example: trodden rebase MODEL city-november.osm.pbf -o MODEL-november
     """
     from ..core.files import write_file
+    from ..core.folders import folder_kind
     from ..core.locks import locked
     from ..graphs.reading import read_roads
     from ..irl.checkpoints import load_model, save_model
@@ -38,7 +39,9 @@ def rebase(
         learned = load_model(model)
         update(0, "reading the new map")
         # A limit that was tagged since then changes its own road, and not all of its class.
-        roads = read_roads(network, class_speeds_kmh=learned.network.report.get("class_speeds_kmh"))
+        before = learned.network
+        mode = None if folder_kind(network) is not None else before.mode
+        roads = read_roads(network, mode=mode, class_speeds_kmh=before.report.get("class_speeds_kmh"))
         update(0, "finding the roads of the one on the other")
         found = rebase(learned, roads)
     with locked(output):

@@ -265,6 +265,14 @@ class ServiceRequestError(TroddenError, ValueError):
 # ---------------------------------------------------------------------------------------------- environment
 
 
+class DownloadError(TroddenError, ConnectionError):
+    """A server could not be asked, or did not answer as it should."""
+
+    def __init__(self, *, url: str, problem: str, remedy: str):
+        self.url, self.problem, self.remedy = url, problem, remedy
+        super().__init__(f"{url.partition('?')[0]}: {problem}. {remedy}.")
+
+
 class MissingPackageError(TroddenError, ImportError):
     """An optional package is needed and not installed."""
 

@@ -130,6 +130,10 @@ def _join(roads: OsmRoads, segments: Segments, join: Join, junctions: Bools | No
         via = _via_nodes(roads) & ~stops & ~differs
         counts |= {"stopped_by_attributes": int(differs.sum()), "stopped_by_restrictions": int(via.sum())}
         stops |= differs | via
+    if len(roads.blocked):
+        stopped = np.isin(roads.node_id, roads.blocked) & ~stops
+        counts |= {"stopped_by_barriers": int(stopped.sum())}
+        stops |= stopped
     chains = join_chains(segments.tail, segments.head, stops)
     return chains, {**counts, "rings_opened": chains.num_rings}
 

@@ -1,9 +1,12 @@
-"""Out of arrays: a networkx graph as osmnx makes it, and routes as lists of its nodes."""
+"""Out of arrays: a networkx graph as osmnx makes it, its edges as a GeoDataFrame, routes as lists of its nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +16,13 @@ from ..core.types import Floats, Ints
 from .road_graph import Categories, RoadNetwork, ragged_rows
 
 if TYPE_CHECKING:
+    import geopandas
     import networkx as nx
 
 
-def to_networkx(network: RoadNetwork, cost: Floats | None = None) -> nx.MultiDiGraph[int]:
+def to_networkx(
+    network: RoadNetwork, cost: Floats | None = None, *, columns: Mapping[str, Floats] | None = None
+) -> nx.MultiDiGraph[int]:
     """The road graph as an osmnx-compatible ``MultiDiGraph``.
 
     Parameters
@@ -25,14 +31,19 @@ def to_networkx(network: RoadNetwork, cost: Floats | None = None) -> nx.MultiDiG
         Needs coordinates.
     cost
         float64[E] or None; becomes the edge attribute ``cost``, for ``weight="cost"``.
+    columns
+        Further such columns by name, as ``{"learned_cost": model.edge_cost}``.
 
     Returns
     -------
     networkx.MultiDiGraph
         Nodes are source ids with ``x`` and ``y`` in degrees; edges have ``osmid``, ``edge_id``, ``length``, ``oneway``,
-        ``geometry`` where they bend, and ``highway``, ``name``, ``lanes``, ``speed_kph``, ``travel_time`` as far as
-        known. Parallel edges are numbered in order of their position. ``graph["crs"]`` is EPSG:4326. Turn bans do not
-        fit into such a graph and are lost.
+        ``geometry`` where they bend, and ``highway``, ``name``, ``lanes``, ``surface``, ``access``, ``toll``,
+        ``bridge``, ``tunnel``, ``speed_kph``, ``travel_time`` as far as known. Parallel edges are numbered in order of
+        their position. ``graph["crs"]`` is EPSG:4326. Turn bans do not fit into such a graph and are lost.
+
+        Of a network that was read from a networkx graph, nodes, keys, geometry and attributes are that graph's own,
+        but for ``edge_id`` and the columns, which are added.
 
     Raises
     ------
@@ -48,15 +59,66 @@ def to_networkx(network: RoadNetwork, cost: Floats | None = None) -> nx.MultiDiG
     import networkx as nx
 
     latitude, longitude = network.graph.require_coordinates("a networkx graph")
-    if cost is not None:
-        _check_cost(network, cost)
-    graph: nx.MultiDiGraph[int] = nx.MultiDiGraph(crs="epsg:4326", created_with="trodden", simplified=True)
-    ids = network.graph.node_id.tolist()
-    for node, y, x in zip(ids, latitude.tolist(), longitude.tolist(), strict=True):
-        graph.add_node(node, y=y, x=x)
-    for tail, head, attributes in _edges(network, cost):
-        graph.add_edge(ids[tail], ids[head], **attributes)
+    added = dict(columns or {}) | ({} if cost is None else {"cost": cost})
+    for name, values in added.items():
+        _check_cost(network, values, name)
+    graph: nx.MultiDiGraph[int] = nx.MultiDiGraph(**_graph_attributes(network))
+    ids, node_tags = network.graph.node_id.tolist(), network.graph.node_tags
+    for row, (node, y, x) in enumerate(zip(ids, latitude.tolist(), longitude.tolist(), strict=True)):
+        tags = {} if node_tags is None else json.loads(node_tags.text(row))
+        graph.add_node(node, **{**tags, "y": y, "x": x})
+    rows = _edges(network) if network.attributes.source_tags is None else _source_edges(network)
+    extra = {name: values.tolist() for name, values in added.items()}
+    for edge, key, attributes in rows:
+        attributes |= {name: values[edge] for name, values in extra.items()}
+        tail, head = network.graph.tail[edge], network.graph.head[edge]
+        graph.add_edge(ids[tail], ids[head], key, **attributes)
     return graph
+
+
+def _graph_attributes(network: RoadNetwork) -> dict[str, Any]:
+    own = network.report.get("graph_attributes", {}) if network.attributes.source_tags is not None else {}
+    return {"created_with": "trodden", "simplified": True, **own, "crs": "epsg:4326"}
+
+
+def to_geodataframe(network: RoadNetwork, columns: Mapping[str, Floats] | None = None) -> geopandas.GeoDataFrame:
+    """The edges as a GeoDataFrame, as ``osmnx.graph_to_gdfs`` makes it of `to_networkx`.
+
+    Parameters
+    ----------
+    network
+        Needs coordinates.
+    columns
+        float64[E] each, added under their names.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        Index (u, v, key), a line for every edge, EPSG:4326; ``.plot("learned_cost")`` and ``.explore("learned_cost")``
+        draw it.
+
+    Raises
+    ------
+    MissingDataError, InvalidValueError
+        As for `to_networkx`.
+    """
+    import osmnx
+
+    return osmnx.graph_to_gdfs(to_networkx(network, columns=columns), nodes=False)
+
+
+def nodes_geodataframe(network: RoadNetwork) -> geopandas.GeoDataFrame:
+    """The nodes as a GeoDataFrame of points, index ``osmid``; `MissingDataError` without coordinates."""
+    import osmnx
+
+    return osmnx.graph_to_gdfs(to_networkx(network), edges=False)
+
+
+def save_graphml(graph: nx.MultiDiGraph[int], path: str | Path) -> None:
+    """Write a graph as ``osmnx.load_graphml`` reads it."""
+    import osmnx
+
+    osmnx.save_graphml(graph, Path(path))
 
 
 def route_nodes(network: RoadNetwork, edges: Ints | Sequence[int]) -> list[int]:
@@ -72,24 +134,36 @@ def route_nodes(network: RoadNetwork, edges: Ints | Sequence[int]) -> list[int]:
     return [int(node) for node in graph.node_id[nodes]]
 
 
-def _check_cost(network: RoadNetwork, cost: Floats) -> None:
+def _check_cost(network: RoadNetwork, cost: Floats, column: str) -> None:
     if cost.shape != (network.graph.num_edges,):
         raise InvalidValueError(
-            column="cost", row=0, row_name="its shape", value=float(len(cost)), expected="one number per edge"
+            column=column, row=0, row_name="its shape", value=float(len(cost)), expected="one number per edge"
         )
     wrong = np.flatnonzero(np.isnan(cost))
     if len(wrong):
         row = int(wrong[0])
         name = f"edge {network.graph.edge_id[row]}"
-        raise InvalidValueError(column="cost", row=row, row_name=name, value=float(cost[row]), expected="a number")
+        raise InvalidValueError(column=column, row=row, row_name=name, value=float(cost[row]), expected="a number")
 
 
-def _edges(network: RoadNetwork, cost: Floats | None) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def _source_edges(network: RoadNetwork) -> Iterator[tuple[int, Any, dict[str, Any]]]:
+    """(edge, key, attributes) as the networkx graph had them that the network was read from."""
+    tags = network.attributes.source_tags
+    lines = _lines(network, min_points=2)
+    for edge, edge_id in enumerate(network.graph.edge_id.tolist()):
+        if tags is None or edge in network.original_edge:
+            continue
+        key, has_geometry, attributes = json.loads(tags.text(edge))
+        geometry = {"geometry": lines[edge]} if has_geometry else {}
+        yield edge, key, {**attributes, "edge_id": edge_id, **geometry}
+
+
+def _edges(network: RoadNetwork) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """(edge, key, attributes) from the columns."""
     columns = _plain_columns(network)
-    if cost is not None:
-        columns["cost"] = cost.tolist()
     lines, ways, both_ways = _lines(network), _ways(network), _has_opposite(network)
     tails, heads = network.graph.tail.tolist(), network.graph.head.tolist()
+    count: Counter[tuple[int, int]] = Counter()
     for edge, (tail, head) in enumerate(zip(tails, heads, strict=True)):
         if edge in network.original_edge:
             continue
@@ -97,7 +171,8 @@ def _edges(network: RoadNetwork, cost: Floats | None) -> Iterator[tuple[int, int
         attributes |= {"osmid": ways[edge], "oneway": not both_ways[edge]}
         if lines[edge] is not None:
             attributes["geometry"] = lines[edge]
-        yield tail, head, attributes
+        yield edge, count[tail, head], attributes
+        count[tail, head] += 1
 
 
 def _plain_columns(network: RoadNetwork) -> dict[str, list[Any]]:
@@ -112,7 +187,19 @@ def _plain_columns(network: RoadNetwork) -> dict[str, list[Any]]:
             columns[name] = numbers.astype(np.float64).tolist()
     if attributes.lanes is not None:
         columns["lanes"] = [str(count) if count else "" for count in attributes.lanes.tolist()]
-    for name, texts in (("highway", attributes.road_class), ("name", attributes.name), ("access", attributes.access)):
+    for name, is_one in (
+        ("toll", attributes.is_toll),
+        ("bridge", attributes.is_bridge),
+        ("tunnel", attributes.is_tunnel),
+    ):
+        if is_one is not None:
+            columns[name] = ["yes" if one else "" for one in is_one.tolist()]
+    for name, texts in (
+        ("highway", attributes.road_class),
+        ("name", attributes.name),
+        ("surface", attributes.surface),
+        ("access", attributes.access),
+    ):
         if texts is not None:
             columns[name] = _texts(texts)
     return columns
@@ -130,17 +217,17 @@ def _ways(network: RoadNetwork) -> list[int | list[int]]:
     return [ways[begin] if end - begin == 1 else ways[begin:end] for begin, end in pairwise(first)]
 
 
-def _lines(network: RoadNetwork) -> list[Any]:
-    """A shapely line for every edge with points between its ends, else None."""
+def _lines(network: RoadNetwork, min_points: int = 3) -> list[Any]:
+    """A shapely line for every edge with points between its ends (or as many as are asked for), else None."""
     result: list[Any] = [None] * network.graph.num_edges
     if network.shapes is None:
         return result
     import shapely
 
     first = np.asarray(network.shapes.first_point)
-    bent = np.flatnonzero(np.diff(first) > 2).astype(np.int32)
+    bent = np.flatnonzero(np.diff(first) >= min_points).astype(np.int32)
     points, offsets = ragged_rows(first, bent)
-    degrees = np.stack([network.shapes.longitude_e7[points], network.shapes.latitude_e7[points]], axis=1) * 1e-7
+    degrees = np.stack([network.shapes.longitude_e7[points], network.shapes.latitude_e7[points]], axis=1) / 1e7
     lines: Any = shapely.linestrings(degrees, indices=np.repeat(np.arange(len(bent)), np.diff(offsets)))
     for edge, line in zip(bent.tolist(), lines, strict=True):
         result[edge] = line

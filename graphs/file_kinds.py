@@ -92,6 +92,8 @@ def looks_like(head: bytes) -> str:
     if start.startswith(b"<"):
         if b"<html" in start:
             return "an HTML page"
+        if b"<graphml" in start[:2000]:
+            return "GraphML (name it .graphml)"
         return "OSM XML" if b"<osm" in start[:2000] else "an XML file that is not OSM"
     for magic, name in _MAGIC:
         if head.startswith(magic):

@@ -15,7 +15,9 @@ import numpy as np
 
 from ..core.errors import EmptyNetworkError, InputFileError
 from ..core.types import Ids, Ints
+from .barriers import BarrierReader
 from .file_kinds import check_coordinates, check_osm_file
+from .modes import Mode, rules_of
 from .restrictions import RestrictionReader
 from .ways import OsmRoads, WayCollector
 
@@ -23,8 +25,8 @@ DUPLICATE_CHECK_LIMIT = 20_000_000
 """Files with more nodes than this are not searched for node ids given twice (that costs 48 bytes per node)."""
 
 
-def read_osm(path: str | Path, *, include_service: bool = False) -> OsmRoads:
-    """Read the driven ways, their nodes and the turn restrictions of an OSM file.
+def read_osm(path: str | Path, *, include_service: bool = False, mode: Mode = "drive") -> OsmRoads:
+    """Read the ways that a mode uses, their nodes and the turn restrictions of an OSM file.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ def read_osm(path: str | Path, *, include_service: bool = False) -> OsmRoads:
         ``.osm.pbf``, ``.osm``, ``.osm.gz`` or ``.osm.bz2``.
     include_service
         Drive ``highway=service`` too (not parking aisles).
+    mode
+        By whose rules: `trodden.graphs.modes`.
 
     Raises
     ------
@@ -47,15 +51,22 @@ def read_osm(path: str | Path, *, include_service: bool = False) -> OsmRoads:
     """
     path = Path(path)
     check_osm_file(path)
-    collector = WayCollector(include_service)
-    restrictions = RestrictionReader()
+    rules = rules_of(mode)
+    collector = WayCollector(include_service, rules)
+    restrictions = RestrictionReader(rules.restrictions)
     _read_ways(path, collector, restrictions)
     ways = collector.table()
     if len(ways.way_id) == 0:
-        raise _nothing_drivable(path, collector.report())
+        raise _nothing_drivable(path, collector.report(), rules.traveller)
     wanted = np.unique(ways.ref)
     node_id, latitude_e7, longitude_e7, nodes = _read_positions(path, wanted)
     report = {**collector.report(), "nodes": nodes, "restrictions": restrictions.report()}
+    blocked = np.zeros(0, np.int64)
+    if rules.barriers is not None:
+        barriers = BarrierReader(rules.barriers)
+        _read_barriers(path, barriers)
+        blocked = barriers.blocked(node_id)
+        report["barriers"] = barriers.report(node_id)
     return OsmRoads(
         ways,
         node_id,
@@ -64,14 +75,16 @@ def read_osm(path: str | Path, *, include_service: bool = False) -> OsmRoads:
         restrictions.restrictions(),
         report,
         restrictions.way_restrictions(),
+        blocked,
     )
 
 
-def _nothing_drivable(path: Path, report: Mapping[str, Any]) -> EmptyNetworkError:
+def _nothing_drivable(path: Path, report: Mapping[str, Any], traveller: str) -> EmptyNetworkError:
     reasons = ", ".join(f"{count} by {rule}" for rule, count in report["ways"]["skipped"].items())
     return EmptyNetworkError(
         path=path,
-        problem=f"holds no way that a car may drive (ways with a highway tag left out: {reasons or 'there are none'})",
+        problem=f"holds no way that {traveller} may use (ways with a highway tag left out: "
+        f"{reasons or 'there are none'})",
         remedy="Choose an extract with roads, or include_service=True for service roads",
     )
 
@@ -96,6 +109,19 @@ def _read_ways(path: Path, collector: WayCollector, restrictions: RestrictionRea
             elif item.tags["type"].startswith("restriction"):
                 members = [(member.type, member.ref, member.role) for member in item.members]
                 restrictions.add(item.id, dict(item.tags), members)
+    except _osmium_errors() as error:
+        raise _broken(path, error) from error
+
+
+def _read_barriers(path: Path, barriers: BarrierReader) -> None:
+    """Nodes with a barrier; the others are passed over before Python sees them."""
+    import osmium
+
+    node: Any
+    try:
+        for node in osmium.FileProcessor(str(path), osmium.osm.NODE).with_filter(osmium.filter.KeyFilter("barrier")):
+            if not node.deleted and node.visible:
+                barriers.add(node.id, dict(node.tags))
     except _osmium_errors() as error:
         raise _broken(path, error) from error
 

@@ -226,7 +226,7 @@ def sub_network(network: RoadNetwork, edges: Ints, *, is_exit: Bools | None = No
         turns.is_uturn[kept],
         {name: values[kept] for name, values in turns.extra.items()},
     )
-    report = {"source": network.report.get("source", ""), "part_of": network.checksum}
+    report = {"source": network.report.get("source", ""), "part_of": network.checksum, "mode": network.mode}
     digest = hashlib.sha256(edges.astype("<i4").tobytes())
     digest.update(b"" if is_exit is None else np.packbits(is_exit).tobytes())
     identity = f"{network.checksum}/{digest.hexdigest()[:16]}"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..core.errors import EmptyNetworkError, InputFileError
+from ..core.errors import ConfigurationError, EmptyNetworkError, InputFileError
 from ..core.folders import MANIFEST, folder_kind
 from .assembly import Join, Progress, assemble, check_join
+from .barriers import moves_through
+from .graphml import SUFFIX, read_graphml
 from .memory import format_bytes
+from .modes import Mode, check_mode, rules_of
 from .moves import UTurns, check_u_turns
 from .network_folder import LINKS_FILE, read_network_folder
 from .osm import read_osm
@@ -18,12 +23,16 @@ from .road_graph import RoadNetwork
 from .store import KIND, load_network, make_network
 from .via_ways import add_copies, forbidden_sequences
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 
 def read_roads(
-    source: str | Path,
+    source: str | Path | nx.MultiDiGraph[Any],
     *,
     join: Join = "attributes",
-    u_turns: UTurns = "dead_ends",
+    mode: Mode | None = None,
+    u_turns: UTurns | None = None,
     include_service: bool = False,
     class_speeds_kmh: Mapping[str, float] | None = None,
     progress: Progress | None = None,
@@ -33,16 +42,21 @@ def read_roads(
     Parameters
     ----------
     source
-        ``.osm.pbf``, ``.osm``, ``.osm.gz``, ``.osm.bz2``; a folder with ``links.csv``; or a folder that
-        `trodden.graphs.store.save_network` wrote (the options below were settled when it was read, and have no effect).
+        ``.osm.pbf``, ``.osm``, ``.osm.gz``, ``.osm.bz2``; a folder with ``links.csv``; a folder that
+        `trodden.graphs.store.save_network` wrote (the options below were settled when it was read, and have no effect);
+        ``.graphml`` as osmnx saves it; or a networkx graph as osmnx makes it (`trodden.graphs.from_networkx`).
     join
         OSM only. ``"attributes"`` joins chains of segments where class, speed, lanes, toll, surface and access agree
         and no restriction acts; ``"all"`` wherever osmnx simplifies; ``"none"`` keeps every segment.
+    mode
+        ``"drive"`` (the default), ``"two_wheeler"``, ``"bike"`` or ``"walk"``: which ways are used, in which direction,
+        how fast, and which restrictions and barriers count (docs/sources.md). Of a network folder it says what the
+        folder holds, and of a stored network it must be what was stored.
     u_turns
-        ``"dead_ends"``: U-turns only where nothing else is left; ``"everywhere"``; ``"never"``. A ``turns.csv`` says
-        itself which moves there are.
+        ``"dead_ends"``: U-turns only where nothing else is left; ``"everywhere"``; ``"never"``. By default as the mode
+        has it: everywhere for walkers, else at dead ends. A ``turns.csv`` says itself which moves there are.
     include_service
-        OSM only: drive ``highway=service`` too.
+        OSM only: drive ``highway=service`` too; bicycles and walkers use it in any case.
     class_speeds_kmh
         OSM only: speeds of roads without a limit, by class, in place of the means of this extract. An earlier reading's
         stand in its ``report["class_speeds_kmh"]``: then a limit tagged since changes its own road only.
@@ -63,28 +77,52 @@ def read_roads(
     StoredFolderError
         A stored network that does not verify.
     ConfigurationError
-        An unknown ``join`` or ``u_turns``.
+        An unknown ``join``, ``mode`` or ``u_turns``, or a stored network of another mode.
 
     Notes
     -----
     Porto's extract (39,000 ways) takes a few seconds, nearly all of it per way; a stored network loads in 0.1 s.
     """
     check_join(join)
-    check_u_turns(u_turns)
-    path = Path(source)
+    if mode is not None:
+        check_mode(mode)
+    turning = rules_of(mode or "drive").u_turns if u_turns is None else u_turns
+    check_u_turns(turning)
     say = progress or (lambda _: None)
+    if not isinstance(source, str | PathLike):
+        say("reading the graph")
+        return _read_graph(source, mode, u_turns=turning)
+    path = Path(source)
+    if path.name.lower().endswith(SUFFIX):
+        say("reading GraphML")
+        return _read_graph(read_graphml(path), mode, u_turns=turning, source=path.name)
     if path.is_dir():
-        return _read_folder(path, u_turns=u_turns, say=say)
+        return _read_folder(path, mode, u_turns=turning, say=say)
     return _read_osm_network(
-        path, class_speeds_kmh, join=join, u_turns=u_turns, include_service=include_service, say=say
+        path,
+        class_speeds_kmh,
+        mode=mode or "drive",
+        join=join,
+        u_turns=turning,
+        include_service=include_service,
+        say=say,
     )
 
 
-def _read_folder(path: Path, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
+def _read_graph(graph: Any, mode: Mode | None, *, u_turns: UTurns, source: str = "networkx graph") -> RoadNetwork:
+    from .from_networkx import read_networkx
+
+    if not (hasattr(graph, "is_directed") and hasattr(graph, "edges")):
+        problem = f"is a {type(graph).__name__}"
+        raise InputFileError(path="source", problem=problem, remedy="Give a path, or a directed networkx graph")
+    return read_networkx(graph, mode=mode or "drive", u_turns=u_turns, source=source)
+
+
+def _read_folder(path: Path, mode: Mode | None, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
     if (path / MANIFEST).exists():
         if folder_kind(path) in (KIND, None):
             say("loading the stored network")
-            return load_network(path)
+            return _of_mode(load_network(path), mode, path)
         raise InputFileError(
             path=path, problem=f"is a stored {folder_kind(path)}, not a network", remedy="Give the path of a network"
         )
@@ -95,33 +133,48 @@ def _read_folder(path: Path, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
             remedy="Give an .osm.pbf file, a folder with links.csv, or a folder that `trodden` wrote",
         )
     say("reading links.csv and turns.csv")
-    return read_network_folder(path, u_turns=u_turns)
+    network = read_network_folder(path, u_turns=u_turns)
+    return network if mode is None else replace(network, report={**network.report, "mode": mode})
+
+
+def _of_mode(network: RoadNetwork, mode: Mode | None, path: Path) -> RoadNetwork:
+    if mode is not None and mode != network.mode:
+        problem = (
+            f"{path} is a stored network of mode {network.mode}, not {mode}; read its source again with mode={mode}"
+        )
+        raise ConfigurationError(where="mode", problem=problem)
+    return network
 
 
 def _read_osm_network(
     path: Path,
     class_speeds_kmh: Mapping[str, float] | None,
     *,
+    mode: Mode,
     join: Join,
     u_turns: UTurns,
     include_service: bool,
     say: Progress,
 ) -> RoadNetwork:
     say("reading ways and nodes")
-    roads = read_osm(path, include_service=include_service)
+    roads = read_osm(path, include_service=include_service, mode=mode)
     say("joining segments to edges")
     joined = assemble(roads, join=join, class_speeds_kmh=class_speeds_kmh)
     if joined.graph.num_edges == 0:
         num_ways, num_nodes = len(roads.ways.way_id), len(roads.node_id)
         raise EmptyNetworkError(
             path=path,
-            problem=f"holds {num_ways} ways to drive on, with {num_nodes} of their nodes, but no two in a row",
+            problem=f"holds {num_ways} ways to use, with {num_nodes} of their nodes, but no two in a row",
             remedy="Make the extract with complete ways, as osmium extract does by default",
         )
     say("building turns")
     forbidden, over_ways = forbidden_sequences(joined.graph, joined.shapes, roads.way_restrictions)
     made = add_copies(joined.graph, joined.attributes, joined.shapes, forbidden)
-    turns, tally = build_turns(made.graph, made.shapes, roads.restrictions, u_turns=u_turns, also_banned=made.ban)
+    banned = made.ban
+    if len(roads.blocked):
+        stopped = moves_through(made.graph, roads.blocked)
+        banned = lambda moves: made.ban(moves) | stopped(moves)  # noqa: E731
+    turns, tally = build_turns(made.graph, made.shapes, roads.restrictions, u_turns=u_turns, also_banned=banned)
     if turns.num_turns == 0:
         raise EmptyNetworkError(
             path=path,
@@ -133,11 +186,17 @@ def _read_osm_network(
     report: dict[str, Any] = {
         "source": path.name,
         "kind": "osm",
-        **joined.report,
+        "mode": mode,
+        **(joined.report if not rules_of(mode).all_speeds_by_rule else _without_imputation(joined.report)),
         "restrictions": restrictions,
         "turns": tally,
     }
     return make_network(made.graph, made.attributes, turns, made.shapes, report)
+
+
+def _without_imputation(report: dict[str, Any]) -> dict[str, Any]:
+    """The report of a mode that has a speed by rule on every way: ``ways: speed by`` says by which."""
+    return {key: value for key, value in report.items() if key not in {"speeds", "class_speeds_kmh"}}
 
 
 _RESTRICTION_KEYS = ("used", "without_effect", "banned_turns")
@@ -151,7 +210,7 @@ def format_report(network: RoadNetwork) -> str:
     report = network.report
     lines = [f"source: {report.get('source', 'unknown')} ({report.get('kind', 'unknown')})"]
     for subject, counts in report.items():
-        if subject not in {"source", "kind", "network"}:
+        if subject not in {"source", "kind", "network", "graph_attributes"}:
             lines.append(f"{subject}: {_in_words(counts)}")
     num_edges = network.graph.num_edges
     num_main = int(network.turns.is_main.sum())

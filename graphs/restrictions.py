@@ -1,9 +1,10 @@
 """Turns with angles, U-turns and OSM turn restrictions.
 
-Which restriction relations act: ``type=restriction`` with a ``restriction`` (or ``restriction:motorcar``,
+Which restriction relations act: ``type=restriction`` with a ``restriction`` (or, for cars, ``restriction:motorcar``,
 ``restriction:motor_vehicle``) value below, a single *node* or one or several *ways* as via (`trodden.graphs.via_ways`
 says how the latter count), and ways that are driven here. Not used, but counted: conditional and time-limited ones,
-those for other vehicles, those that except motor cars, and those whose parts are missing.
+those for other vehicles, those that except the mode (`trodden.graphs.modes` says how each is called), and those whose
+parts are missing. Walkers are bound by none.
 
 A relation names ways, a turn joins edges. With a via node its pairs are all (edge into via whose last way is ``from``,
 edge out of via whose first way is ``to``). Where a way passes through the via node there are several such pairs; then
@@ -19,13 +20,14 @@ the U-turn included. Several relations at one edge all apply.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from ..core.types import Bools, Floats32, Ints
+from .modes import RestrictionRules, rules_of
 from .moves import UTurns, candidate_turns, finish_turns
 from .road_graph import EdgeShapes, RoadGraph
 from .turns import TurnGraph
@@ -34,7 +36,6 @@ NO_KINDS = frozenset(
     {"no_left_turn", "no_right_turn", "no_straight_on", "no_u_turn", "no_entry", "no_exit"},
 )
 ONLY_KINDS = frozenset({"only_left_turn", "only_right_turn", "only_straight_on", "only_u_turn"})
-_DRIVING = ("motorcar", "motor_vehicle", "vehicle")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ Member = tuple[str, int, str]
 class RestrictionReader:
     """Sorts restriction relations into usable ones and counted reasons."""
 
+    rules: RestrictionRules | None = field(default_factory=lambda: rules_of("drive").restrictions)
+    """None: whoever travels is bound by no restriction."""
     found: list[Restriction] = field(default_factory=list)
     not_used: Counter[str] = field(default_factory=Counter)
     found_via_ways: list[WayRestriction] = field(default_factory=list)
@@ -79,7 +82,7 @@ class RestrictionReader:
             self.not_used["relation id given twice"] += 1
             return
         self.seen.add(relation)
-        value, reason = _value_for_driving(tags)
+        value, reason = ("", "not for this mode") if self.rules is None else _value_for(self.rules, tags)
         if reason is not None:
             self.not_used[reason] += 1
             return
@@ -113,26 +116,22 @@ class RestrictionReader:
         }
 
 
-def _value_for_driving(tags: Mapping[str, str]) -> tuple[str, str | None]:
-    """The value that binds a motor car, or the reason why there is none."""
-    value = next((tags[key] for key in _value_keys() if key in tags), None)
+def _value_for(rules: RestrictionRules, tags: Mapping[str, str]) -> tuple[str, str | None]:
+    """The value that binds the mode, or the reason why there is none."""
+    value = next((tags[key] for key in rules.value_keys if key in tags), None)
     if value is None:
         if any(key.endswith(":conditional") and key.startswith("restriction") for key in tags):
             return "", "conditional"
-        return "", "other vehicles" if any(key.startswith("restriction:") for key in tags) else "incomplete"
+        return "", rules.others if any(key.startswith("restriction:") for key in tags) else "incomplete"
     if any(key in tags for key in ("day_on", "day_off", "hour_on", "hour_off")):
         return "", "conditional"
     excepted = {part.strip() for part in tags.get("except", "").split(";")}
-    if excepted & set(_DRIVING):
-        return "", "except motor cars"
+    if excepted & set(rules.names):
+        return "", rules.excepted
     kind = tags.get("type", "restriction").partition(":")[2]
-    if kind and kind not in _DRIVING:
-        return "", "other vehicles"
+    if kind and kind not in rules.names:
+        return "", rules.others
     return value, None
-
-
-def _value_keys() -> Iterable[str]:
-    yield from ("restriction:motorcar", "restriction:motor_vehicle", "restriction")
 
 
 # ---------------------------------------------------------------------------------------------- onto a graph

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from ..core.errors import MissingDataError, UnknownIdError
 from ..core.types import Bools, Codes, Floats, Floats32, Ids, Ints
 from .turns import TurnGraph
+
+if TYPE_CHECKING:
+    from .modes import Mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,8 @@ class RoadGraph:
     latitude_deg: Floats | None = None
     """float64[N], WGS84, or None where the source has no coordinates."""
     longitude_deg: Floats | None = None
+    node_tags: Categories | None = None
+    """What a networkx graph says of each node, as JSON objects; None for other sources."""
 
     @property
     def num_nodes(self) -> int:
@@ -149,6 +154,8 @@ class EdgeAttributes:
     surface: Categories | None = None
     access: Categories | None = None
     name: Categories | None = None
+    source_tags: Categories | None = None
+    """What a networkx graph says of each edge, as JSON (`trodden.graphs.from_networkx`); None for other sources."""
     extra: Mapping[str, Floats] = field(default_factory=dict)
     """Further numeric columns of the source by name, float64[E]."""
 
@@ -226,6 +233,11 @@ class RoadNetwork:
     """Counts by rule (ways read, skipped by reason, imputed speeds, restrictions used, ...), and ``source``; JSON."""
     checksum: str
     """SHA-256 over all arrays (`trodden.graphs.store.network_checksum`): the identity a model is bound to."""
+
+    @property
+    def mode(self) -> Mode:
+        """How one travels on it, as it was read: ``drive``, ``two_wheeler``, ``bike`` or ``walk``."""
+        return cast("Mode", self.report.get("mode", "drive"))
 
     @cached_property
     def original_edge(self) -> dict[int, int]:

@@ -20,7 +20,7 @@ from .turns import TurnGraph
 KIND, VERSION = "network", 1
 
 _LANES = "attributes.lanes"
-_GRAPH = ("tail", "head", "edge_id", "node_id", "latitude_deg", "longitude_deg")
+_GRAPH = ("tail", "head", "edge_id", "node_id", "latitude_deg", "longitude_deg", "node_tags")
 _TURNS = ("first_out", "to_edge", "angle_deg", "is_left", "is_right", "is_uturn")
 _SHAPES = tuple(column.name for column in fields(EdgeShapes))
 _ATTRIBUTES = tuple(column.name for column in fields(EdgeAttributes) if column.name != "extra")
@@ -111,9 +111,7 @@ def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadN
     names = document["names"]
     columns: dict[str, Any] = {"extra": _extras(arrays, names, "attributes")}
     for name in _ATTRIBUTES:
-        column = arrays.get(f"attributes.{name}")
-        levels = names.get(f"attributes.{name}")
-        columns[name] = column if levels is None or column is None else Categories(column, tuple(levels))
+        columns[name] = _column(arrays, names, f"attributes.{name}")
     if columns["lanes"] is not None:
         columns["lanes"] = columns["lanes"].astype(np.uint8, copy=False)  # int32 in folders of earlier releases
     optional = {"latitude_deg", "longitude_deg", "angle_deg"}
@@ -121,8 +119,9 @@ def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadN
         name: arrays.get(f"turns.{name}") if name in optional else arrays[f"turns.{name}"] for name in _TURNS
     }
     graph: dict[str, Any] = {
-        name: arrays.get(f"graph.{name}") if name in optional else arrays[f"graph.{name}"] for name in _GRAPH
+        name: arrays.get(f"graph.{name}") if name in optional else arrays[f"graph.{name}"] for name in _GRAPH[:-1]
     }
+    graph["node_tags"] = _column(arrays, names, "graph.node_tags")
     has_shapes = "shapes.first_point" in arrays
     return RoadNetwork(
         graph=RoadGraph(**graph),
@@ -133,6 +132,11 @@ def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadN
         report=document["report"],
         checksum=document["checksum"],
     )
+
+
+def _column(arrays: dict[str, NDArray[Any]], names: dict[str, list[str]], key: str) -> Any:
+    column, levels = arrays.get(key), names.get(key)
+    return column if levels is None or column is None else Categories(column, tuple(levels))
 
 
 def _extras(arrays: dict[str, NDArray[Any]], names: dict[str, list[str]], part: str) -> dict[str, NDArray[Any]]:

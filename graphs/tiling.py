@@ -55,6 +55,7 @@ def tile_network(network: RoadNetwork, tiles: int, *, jitter: float = 0.1, seed:
     turns = _turns(network, places, ends, order)
     source = f"{network.report.get('source', 'a network')}, tiled {tiles} x {tiles}"
     report: dict[str, Any] = {"source": source, "kind": "tiled network", "tiled": tiles, "connectors": len(ends)}
+    report["mode"] = network.mode
     return make_network(graph, attributes, turns, None, report)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..core.types import Bools, Floats, Ids, Ints
-from .attributes import categories, direction, parse_lanes, parse_speed_kmh, skip_reason
+from .attributes import categories, parse_lanes, parse_speed_kmh
+from .modes import ModeRules, rules_of
 from .restrictions import Restriction, WayRestriction
 from .road_graph import Categories
 
@@ -58,6 +59,8 @@ class OsmRoads:
     restrictions: tuple[Restriction, ...]
     report: dict[str, Any]
     way_restrictions: tuple[WayRestriction, ...] = ()
+    blocked: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
+    """int64, ascending: nodes with a barrier that nobody of this mode passes."""
 
 
 @dataclass(eq=False)
@@ -65,6 +68,7 @@ class WayCollector:
     """Gathers ways into flat arrays while the file streams by."""
 
     include_service: bool
+    rules: ModeRules = field(default_factory=lambda: rules_of("drive"))
     way_id: array[int] = field(default_factory=lambda: array("q"))
     first_ref: array[int] = field(default_factory=lambda: array("q", [0]))
     ref: array[int] = field(default_factory=lambda: array("q"))
@@ -75,13 +79,14 @@ class WayCollector:
     texts: dict[str, list[str]] = field(default_factory=lambda: {key: [] for key in _TEXT_KEYS})
     seen: set[int] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
-    rules: Counter[str] = field(default_factory=Counter)
+    direction_by: Counter[str] = field(default_factory=Counter)
+    speed_by: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
 
     def add(self, way: Any) -> None:
         """Take in an osmium way, or count why not."""
         tags = way.tags
-        reason = skip_reason(_Tags(tags), include_service=self.include_service)
+        reason = self.rules.skip_reason(_Tags(tags), self.include_service)
         if reason is None and len(way.nodes) < 2:
             reason = "fewer than two nodes"
         if reason is None and way.id == 0:  # what osmium makes of an id that is not there
@@ -98,15 +103,22 @@ class WayCollector:
         self._add_tags({tag.k: tag.v for tag in tags})
 
     def _add_tags(self, tags: dict[str, str]) -> None:
-        way_direction, rule = direction(tags)
-        self.rules[rule] += 1
+        way_direction, rule = self.rules.direction(tags)
+        self.direction_by[rule] += 1
         self.directions.append({"forward": 1, "backward": 2, "both": 3}[way_direction])
         self.flags.append(sum(bit for key, bit in _FLAGS if tags.get(key, "no") not in _NO))
-        speed = self._parse("maxspeed", tags, parse_speed_kmh)
-        self.speed_kmh.append(float("nan") if speed is None else speed)
+        self.speed_kmh.append(self._speed(tags))
         self.lanes.append(int(self._parse("lanes", tags, parse_lanes) or 0))
         for key, column in self.texts.items():
             column.append(tags.get(key, ""))
+
+    def _speed(self, tags: dict[str, str]) -> float:
+        by_rule = self.rules.speed_kmh(tags)
+        if by_rule is not None:
+            self.speed_by[by_rule[1]] += 1
+            return by_rule[0]
+        tagged = self._parse("maxspeed", tags, parse_speed_kmh)
+        return float("nan") if tagged is None else tagged
 
     def _parse(self, key: str, tags: dict[str, str], parse: Any) -> float | None:
         if key not in tags:
@@ -138,15 +150,16 @@ class WayCollector:
 
     def report(self) -> dict[str, Any]:
         """Counts by rule; JSON."""
-        return {
-            "ways": {
-                "with_highway_tag": len(self.way_id) + sum(self.skipped.values()),
-                "kept": len(self.way_id),
-                "skipped": dict(self.skipped.most_common()),
-                "direction_by": dict(self.rules.most_common()),
-                "unreadable_values": dict(self.unreadable),
-            }
+        ways: dict[str, Any] = {
+            "with_highway_tag": len(self.way_id) + sum(self.skipped.values()),
+            "kept": len(self.way_id),
+            "skipped": dict(self.skipped.most_common()),
+            "direction_by": dict(self.direction_by.most_common()),
+            "unreadable_values": dict(self.unreadable),
         }
+        if self.speed_by:
+            ways["speed_by"] = dict(self.speed_by.most_common())
+        return {"ways": ways}
 
 
 class _Tags(Mapping[str, str]):

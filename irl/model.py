@@ -5,15 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.config import Config
 from ..core.types import Floats, Ids, Ints
+from ..graphs.costs import along_costs
+from ..graphs.export import to_geodataframe, to_networkx
 from ..graphs.road_graph import RoadNetwork
 from .destinations import Ending
+
+if TYPE_CHECKING:
+    import geopandas
+    import networkx as nx
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,48 @@ class LearnedModel:
     def reward(self) -> Floats:
         """float64[T], < 0."""
         return -self.turn_cost
+
+    @property
+    def edge_cost(self) -> Floats:
+        """float64[E] >= 0: what travelling each edge costs, without the turn onto it.
+
+        The cheapest turn onto the edge, or its entry cost where that is less. What turns cost beyond that is no part of
+        it, so that a cheapest path by these numbers is not quite the one that `Router` finds.
+        """
+        return along_costs(self.network.turns, self.turn_cost, self.entry_cost)
+
+    def to_networkx(self) -> nx.MultiDiGraph[int]:
+        """The road graph as osmnx has it, with ``learned_cost`` (`edge_cost`) on every edge.
+
+        Raises
+        ------
+        MissingDataError
+            The network has no coordinates.
+        """
+        graph = to_networkx(self.network, columns={"learned_cost": self.edge_cost})
+        if self.is_simulated:
+            graph.graph["learned_from"] = "simulated routes"
+        return graph
+
+    def edges(self) -> geopandas.GeoDataFrame:
+        """The edges as a GeoDataFrame with ``learned_cost`` (`edge_cost`) and ``learned_cost_per_m``.
+
+        Index (u, v, key), EPSG:4326, as ``osmnx.graph_to_gdfs`` makes it; ``model.edges().explore("learned_cost")``
+        draws it.
+
+        Raises
+        ------
+        MissingDataError
+            The network has no coordinates.
+        """
+        return to_geodataframe(self.network, self.edge_columns())
+
+    def edge_columns(self) -> dict[str, Floats]:
+        """``learned_cost`` and, where there are lengths, ``learned_cost_per_m``: float64[E] each."""
+        columns = {"learned_cost": self.edge_cost}
+        if self.network.attributes.length_m is not None:
+            columns["learned_cost_per_m"] = self.edge_cost / self.network.attributes.length_m
+        return columns
 
     def coefficient(self, name: str) -> float:
         """One coefficient by its feature's name; `KeyError` where there is none."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.config import RewardConfig
+from ..core.errors import ConfigurationError
 from ..core.types import Floats, Ids, Ints
 from ..graphs.correspondence import Correspondence, match_networks
 from ..graphs.road_graph import RoadNetwork
@@ -73,12 +74,16 @@ def rebase(model: LearnedModel, network: RoadNetwork) -> Rebased:
     Raises
     ------
     ConfigurationError
-        The model has a reward per region, or asks for a feature that the network has no column for.
+        The networks are of different modes, the model has a reward per region, or asks for a feature that the network
+        has no column for.
 
     Notes
     -----
     O(P log P) for the points of both maps; nothing is trained. Standard errors stay those of the training.
     """
+    if network.mode != model.network.mode:
+        problem = f"the model is of mode {model.network.mode}, the network of mode {network.mode}"
+        raise ConfigurationError(where="rebase", problem=f"{problem}; read its source with mode={model.network.mode}")
     reward, members = reward_of(model)
     found = match_networks(model.network, network)
     config, base = model.config.reward, model.network

@@ -1,4 +1,4 @@
-"""Traces from GPX, GeoJSON and GeoDataFrames. GPX is the one place that reads foreign XML: by defusedxml only."""
+"""Traces from GPX, GeoJSON and GeoDataFrames. GPX is foreign XML, read by `trodden.core.xml`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-import defusedxml
-import defusedxml.ElementTree
 import numpy as np
 import pyarrow as pa
 
 from ..core.errors import InputFileError, MissingDataError
 from ..core.types import Floats
+from ..core.xml import read_xml
 from .texts import Texts
 from .trace_columns import KMH_PER_MS, TraceColumns, numbers, times
 from .traces import Traces
@@ -35,19 +34,8 @@ def read_gpx(path: Path, columns: TraceColumns) -> Traces:
 
     `InputFileError` for what is no GPX, and for entities, which a bomb is made of.
     """
-    try:
-        document = defusedxml.ElementTree.parse(path, forbid_dtd=False)
-    except defusedxml.DefusedXmlException as error:
-        raise InputFileError(
-            path=path,
-            problem=f"it declares entities, as XML bombs do ({type(error).__name__})",
-            remedy="Export the track again: GPX needs no entities",
-        ) from None
-    except (ParseError, UnicodeDecodeError, LookupError, ValueError) as error:
-        raise InputFileError(path=path, problem=f"is no whole XML ({error})", remedy="Export it again") from None
-    segments = [
-        (track, segment) for track in _children(document.getroot(), "trk") for segment in _children(track, "trkseg")
-    ]
+    root = read_xml(path, remedy="Export the track again: GPX needs no entities")
+    segments = [(track, segment) for track in _children(root, "trk") for segment in _children(track, "trkseg")]
     if not segments:
         raise InputFileError(
             path=path,

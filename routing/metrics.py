@@ -12,13 +12,14 @@ import numpy as np
 from ..core.config import PlannerConfig
 from ..core.errors import ConfigurationError, InfeasibleRewardError, UnderflowError
 from ..core.types import Floats
+from ..graphs.costs import along_costs
 from ..graphs.edge_costs import quantise
 from ..graphs.hierarchy import Hierarchy, Metric, Scratch, Start, StatePath
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.shortest_paths import check_costs
 from ..irl.destinations import Ending, destination_key, make_destinations
 from ..irl.factorization import Factorization
-from .part_way import WHOLE, Ends, Place, along_costs
+from .part_way import WHOLE, Ends, Place
 from .points import Terminal
 from .route import Route
 

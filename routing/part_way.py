@@ -5,7 +5,7 @@ edge stands for the travelling: its entry cost, or the cheapest turn onto it whe
 the fraction a of e pays (1 - a) along(e) before its first turn; one that ends at b of f is let off (1 - b) along(f) of
 its last turn. So a turn is always paid in full, what is let off is never more than what was paid, no trip costs less
 than nothing, and the costs of two trips that meet on an edge add up to that of the whole trip, wherever they meet.
-Under plain times and lengths along(e) is the time or the length of e.
+Under plain times and lengths along(e) is the time or the length of e (`trodden.graphs.costs.along_costs`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from ..core.types import Floats
-from ..graphs.turns import TurnGraph
 from .line_kernels import between
 
 
@@ -46,22 +43,6 @@ class Ends:
 
 
 WHOLE = Ends()
-
-
-def along_costs(turns: TurnGraph, turn_cost: Floats, entry_cost: Floats) -> Floats:
-    """float64[E] >= 0: what travelling each edge costs without the turn onto it. O(T).
-
-        >>> import numpy as np
-        >>> from ..graphs.turns import TurnGraph
-    from .line_kernels import between
-        >>> no = np.zeros(1, bool)
-        >>> turns = TurnGraph(np.array([0, 1, 1], np.int32), np.array([1], np.int32), None, no, no, no)
-        >>> along_costs(turns, np.array([3.0]), np.array([5.0, 5.0])).tolist()
-        [5.0, 3.0]
-    """
-    along = np.array(entry_cost, np.float64)
-    np.minimum.at(along, turns.to_edge, turn_cost)
-    return np.maximum(along, 0.0)
 
 
 def cut_line(line: Floats, start_fraction: float, end_fraction: float) -> Floats:

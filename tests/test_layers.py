@@ -18,7 +18,7 @@ PACKAGES = ("core", "graphs", "irl", "routing", "distributed", "cli")
 # Which modules of the package may import what; a folder ends with a slash.
 ALLOWED_IMPORTERS = {
     "osmium": ("graphs/osm.py",),
-    "osmnx": ("graphs/osm.py", "graphs/export.py"),
+    "osmnx": ("graphs/osm.py", "graphs/export.py", "graphs/graphml.py", "graphs/overpass.py"),
     "matplotlib": ("irl/plots/",),
     "folium": ("irl/trip_map.py",),
     "routingkit_cch": ("graphs/cch_engine.py",),
@@ -29,7 +29,7 @@ ALLOWED_IMPORTERS = {
     "starlette": ("routing/service/",),
     "prometheus_client": ("routing/service/",),
     "uvicorn": ("routing/service/protocol.py", "cli/serve.py"),
-    "defusedxml": ("irl/trace_documents.py",),
+    "defusedxml": ("core/xml.py",),
     "ray": ("distributed/", "cli/"),
     "jax": ("irl/",),
     "jaxlib": ("irl/",),

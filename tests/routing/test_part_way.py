@@ -10,9 +10,9 @@ import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trodden.core import errors
-from trodden.graphs.costs import fastest_costs, shortest_costs
+from trodden.graphs.costs import along_costs, fastest_costs, shortest_costs
 from trodden.graphs.shortest_paths import costs_from
-from trodden.routing.part_way import along_costs, cut_line
+from trodden.routing.part_way import cut_line
 from trodden.routing.route import Route
 from trodden.routing.router import Router
 
