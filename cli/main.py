@@ -80,6 +80,14 @@ class UTurns(StrEnum):
     never = "never"
 
 
+class DriveOn(StrEnum):
+    """The side of the road that is driven on."""
+
+    auto = "auto"
+    left = "left"
+    right = "right"
+
+
 class SplitBy(StrEnum):
     """What is drawn when routes are held out."""
 
@@ -132,6 +140,16 @@ def build(
         UTurns, typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere, or never")
     ] = UTurns.dead_ends,
     service: Annotated[bool, typer.Option("--service", help="keep highway=service ways")] = False,
+    columns: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="further columns by osm_way_id or edge_id, .csv or .parquet"),
+    ] = None,
+    elevation: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="SRTM tiles (.hgt) for climb and descent; default: ele tags")
+    ] = None,
+    drive_on: Annotated[
+        DriveOn, typer.Option(metavar="SIDE", help="left, right, or auto: by tags and roundabouts")
+    ] = DriveOn.auto,
     tile: Annotated[
         int, typer.Option(min=1, metavar="K", help="K x K mirrored copies, joined: a large network to test with")
     ] = 1,
@@ -150,6 +168,9 @@ def build(
             join=join.value,
             u_turns=u_turns.value,
             include_service=service,
+            drive_on=drive_on.value,
+            elevation=elevation,
+            columns=columns,
             progress=lambda text: update(0, text),
         )
         if tile > 1:

@@ -9,6 +9,9 @@ from typing import Any
 from ..core.errors import EmptyNetworkError, InputFileError
 from ..core.folders import MANIFEST, folder_kind
 from .assembly import Join, Progress, assemble, check_join
+from .coverage import format_coverage
+from .driving_side import DriveOn, check_drive_on
+from .further_columns import Further
 from .memory import format_bytes
 from .moves import UTurns, check_u_turns
 from .network_folder import LINKS_FILE, read_network_folder
@@ -16,6 +19,7 @@ from .osm import read_osm
 from .restrictions import build_turns
 from .road_graph import RoadNetwork
 from .store import KIND, load_network, make_network
+from .user_columns import read_user_table, with_edge_columns
 from .via_ways import add_copies, forbidden_sequences
 
 
@@ -26,6 +30,9 @@ def read_roads(
     u_turns: UTurns = "dead_ends",
     include_service: bool = False,
     class_speeds_kmh: Mapping[str, float] | None = None,
+    drive_on: DriveOn = "auto",
+    elevation: str | Path | None = None,
+    columns: str | Path | None = None,
     progress: Progress | None = None,
 ) -> RoadNetwork:
     """Read roads from an OSM file, a network folder or a stored network.
@@ -46,6 +53,12 @@ def read_roads(
     class_speeds_kmh
         OSM only: speeds of roads without a limit, by class, in place of the means of this extract. An earlier reading's
         stand in its ``report["class_speeds_kmh"]``: then a limit tagged since changes its own road only.
+    drive_on
+        OSM only: ``"left"``, ``"right"`` or ``"auto"``, by tags and roundabouts (`trodden.graphs.driving_side`).
+    elevation
+        OSM only: SRTM tiles, for climb and descent in place of ``ele`` tags (`trodden.graphs.elevation`).
+    columns
+        A table of further columns by OSM way id or edge id (`trodden.graphs.user_columns`), for any source.
     progress
         Called with one sentence at the start of each stage.
 
@@ -71,13 +84,18 @@ def read_roads(
     """
     check_join(join)
     check_u_turns(u_turns)
+    check_drive_on(drive_on)
     path = Path(source)
     say = progress or (lambda _: None)
+    table = None if columns is None else read_user_table(columns)  # a fault in it is found before the long reading
     if path.is_dir():
-        return _read_folder(path, u_turns=u_turns, say=say)
-    return _read_osm_network(
-        path, class_speeds_kmh, join=join, u_turns=u_turns, include_service=include_service, say=say
-    )
+        network = _read_folder(path, u_turns=u_turns, say=say)
+    else:
+        further = Further(drive_on, None if elevation is None else Path(elevation), table)
+        network = _read_osm_network(
+            path, class_speeds_kmh, further, join=join, u_turns=u_turns, include_service=include_service, say=say
+        )
+    return network if table is None or "columns" in network.report else with_edge_columns(network, table)
 
 
 def _read_folder(path: Path, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
@@ -101,6 +119,7 @@ def _read_folder(path: Path, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
 def _read_osm_network(
     path: Path,
     class_speeds_kmh: Mapping[str, float] | None,
+    further: Further,
     *,
     join: Join,
     u_turns: UTurns,
@@ -110,7 +129,7 @@ def _read_osm_network(
     say("reading ways and nodes")
     roads = read_osm(path, include_service=include_service)
     say("joining segments to edges")
-    joined = assemble(roads, join=join, class_speeds_kmh=class_speeds_kmh)
+    joined = assemble(roads, join=join, class_speeds_kmh=class_speeds_kmh, further=further)
     if joined.graph.num_edges == 0:
         num_ways, num_nodes = len(roads.ways.way_id), len(roads.node_id)
         raise EmptyNetworkError(
@@ -156,6 +175,7 @@ def format_report(network: RoadNetwork) -> str:
     num_edges = network.graph.num_edges
     num_main = int(network.turns.is_main.sum())
     share = 100.0 * num_main / num_edges if num_edges else 0.0
+    lines.append(format_coverage(network))
     lines.append(format_bytes(network))
     lines.append(f"main component: {num_main} edges ({share:.1f} %), {num_edges - num_main} elsewhere")
     lines.append(f"roads: {network.graph.num_nodes} nodes, {num_edges} edges")

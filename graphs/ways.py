@@ -12,8 +12,10 @@ import numpy as np
 
 from ..core.types import Bools, Floats, Ids, Ints
 from .attributes import categories, direction, parse_lanes, parse_speed_kmh, skip_reason
+from .node_tags import NodeTags
 from .restrictions import Restriction, WayRestriction
 from .road_graph import Categories
+from .way_tags import WayTagCollector, WayTags
 
 _TEXT_KEYS = ("highway", "surface", "access", "name")
 _FLAGS = (("toll", 1), ("bridge", 2), ("tunnel", 4))
@@ -44,6 +46,8 @@ class WayTable:
     surface: Categories
     access: Categories
     name: Categories
+    tags: WayTags | None = None
+    """What changes no edge; None where the source has no tags."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,8 @@ class OsmRoads:
     restrictions: tuple[Restriction, ...]
     report: dict[str, Any]
     way_restrictions: tuple[WayRestriction, ...] = ()
+    node_tags: NodeTags | None = None
+    """Per row of ``node_id``; None where the source has no tags."""
 
 
 @dataclass(eq=False)
@@ -77,6 +83,10 @@ class WayCollector:
     skipped: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
+    further: WayTagCollector = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.further = WayTagCollector(self.unreadable)
 
     def add(self, way: Any) -> None:
         """Take in an osmium way, or count why not."""
@@ -105,6 +115,7 @@ class WayCollector:
         self.lanes.append(int(self._parse("lanes", tags, parse_lanes) or 0))
         for key, column in self.texts.items():
             column.append(tags.get(key, ""))
+        self.further.add(tags)
 
     def _parse(self, key: str, tags: dict[str, str], parse: Any) -> float | None:
         if key not in tags:
@@ -132,6 +143,7 @@ class WayCollector:
             surface=categories(self.texts["surface"]),
             access=categories(self.texts["access"]),
             name=categories(self.texts["name"]),
+            tags=self.further.table(),
         )
 
     def report(self) -> dict[str, Any]:
