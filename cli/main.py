@@ -260,12 +260,15 @@ def split(
     ] = SplitBy.route,
     fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="share to hold out")] = 0.2,
     seed: Annotated[int, typer.Option(help="same seed, same split")] = 0,
+    group: Annotated[
+        str, typer.Option(metavar="COLUMN", help="that holds groups of travellers; kept as 'group'")
+    ] = "group",
 ) -> None:
     """Split routes into those to learn from and those to evaluate on."""
     from ..graphs.reading import read_roads
     from ..irl.demonstrations import read_demonstrations
 
-    demonstrations = read_demonstrations(routes, read_roads(network))
+    demonstrations = read_demonstrations(routes, read_roads(network), group=group)
     cut = demonstrations.split_by_route if by is SplitBy.route else demonstrations.split_by_pair
     parts = dict(zip(("train", "held_out"), cut(fraction, seed), strict=True))
     if demonstrations.skipped:
@@ -303,6 +306,7 @@ def train(
     from ..core.config import Config, parse_config, read_config
     from ..graphs.reading import read_roads
     from ..irl.demonstrations import read_demonstrations
+    from ..irl.route_files import GROUP
 
     settings = read_config(config) if config else Config()
     if regions is not None:
@@ -312,7 +316,7 @@ def train(
         raise ConfigurationError(where="train", problem="--workers needs --ray (say --ray local)")
     require_free(output, "model")
     roads = read_roads(network)
-    demonstrations = read_demonstrations(routes, roads, strict=strict)
+    demonstrations = read_demonstrations(routes, roads, strict=strict, group=settings.context.group or GROUP)
     if ray or settings.regions.count > 1:
         from .regional_run import train_regions_into
 
@@ -354,9 +358,11 @@ def evaluate(
     from ..irl.checkpoints import load_model
     from ..irl.demonstrations import read_demonstrations
     from ..irl.evaluation import evaluate
+    from ..irl.route_files import GROUP
 
     learned = load_model(model)
-    demonstrations = read_demonstrations(routes, learned.network, strict=strict)
+    group = learned.config.context.group or GROUP
+    demonstrations = read_demonstrations(routes, learned.network, strict=strict, group=group)
     with progress_bar("evaluating", None):
         result = evaluate(learned, demonstrations)
     if json_file is not None:
