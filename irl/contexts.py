@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from ..core.config import ContextConfig
 from ..core.errors import ConfigurationError, UnknownIdError
 from ..core.periods import Periods, parse_departure, parse_periods
 from ..core.types import Ids, Ints
-from .demonstrations import Demonstrations
 from .model import LearnedModel, context_name
+
+if TYPE_CHECKING:
+    from .demonstrations import Demonstrations
 
 RESERVED = frozenset({"learned", "shared", "shortest", "fastest", "fastest_penalised", "plain"})
 """Names of metrics that are no contexts."""

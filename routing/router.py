@@ -554,9 +554,8 @@ class Router:
         every += [made(own, one) for own, one in context_models(name, model, self._metrics.default).items()]
         for gone in left_over(self._metrics, name, {one.name for one in every}):
             self.remove_metric(gone)
-        for costs in every[1:]:
-            self._put(costs)
-        return self._put(every[0])
+        versions = [self._put(costs) for costs in every]
+        return versions[0]
 
     def _put(self, costs: NamedCosts) -> int:
         version = self._metrics.put(costs)
