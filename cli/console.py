@@ -218,6 +218,30 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
     elif "solver" in summary:
         _describe_fit(model)
         _describe_optimum(summary)
+    if model.contexts:
+        _describe_contexts(model)
+
+
+def _describe_contexts(model: LearnedModel) -> None:
+    """A reward for each context; what was said before is of one for all."""
+    summary = model.summary["context"]
+    word = "simulated routes" if model.is_simulated else "routes"
+    say("\nthe above is one reward for all trips; by context:")
+    for one in model.contexts:
+        say(f"\n{one.name}: {one.num_routes} {word}")
+        say(coefficient_table(one.coefficients))
+    losses = summary["held_out_loss_by_penalty"]
+    if losses:
+        say("\nnegative log-likelihood per held-out route by penalty (inf: one reward, 0: independent contexts)")
+        say(text_table(list(losses), [["-" if loss is None else f"{loss:.4f}" for loss in losses.values()]]))
+    penalty = summary["penalty"] if isinstance(summary["penalty"], str) else f"{summary['penalty']:g}"
+    say(f"penalty {penalty}{', chosen on those' if losses else ''}")
+    say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route")
+    say(f"{summary['evaluations']} evaluations, {summary['seconds']:.1f} s")
+    if summary["raised_turns"]:
+        say(f"{summary['raised_turns']} turns of the contexts were raised to the minimum cost")
+    if not summary["is_converged"]:
+        warn(f"warning: stopped {summary['decrement']:.1e} nats before the optimum; raise [training] max_iterations")
 
 
 def _describe_parts(model: LearnedModel) -> None:

@@ -90,6 +90,14 @@ class UTurns(StrEnum):
     never = "never"
 
 
+class DriveOn(StrEnum):
+    """The side of the road that is driven on."""
+
+    auto = "auto"
+    left = "left"
+    right = "right"
+
+
 class SplitBy(StrEnum):
     """What is drawn when routes are held out."""
 
@@ -149,6 +157,16 @@ def build(
         typer.Option(metavar="RULE", help="turning back at dead_ends, everywhere (default of walk), or never"),
     ] = None,
     service: Annotated[bool, typer.Option("--service", help="keep highway=service ways")] = False,
+    columns: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="further columns by osm_way_id or edge_id, .csv or .parquet"),
+    ] = None,
+    elevation: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="SRTM tiles (.hgt) for climb and descent; default: ele tags")
+    ] = None,
+    drive_on: Annotated[
+        DriveOn, typer.Option(metavar="SIDE", help="left, right, or auto: by tags and roundabouts")
+    ] = DriveOn.auto,
     tile: Annotated[
         int, typer.Option(min=1, metavar="K", help="K x K mirrored copies, joined: a large network to test with")
     ] = 1,
@@ -169,6 +187,9 @@ def build(
             mode=None if mode is None else mode.value,
             u_turns=None if u_turns is None else u_turns.value,
             include_service=service,
+            drive_on=drive_on.value,
+            elevation=elevation,
+            columns=columns,
             progress=lambda text: update(0, text),
         )
         if tile > 1:
@@ -258,12 +279,15 @@ def split(
     ] = SplitBy.route,
     fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="share to hold out")] = 0.2,
     seed: Annotated[int, typer.Option(help="same seed, same split")] = 0,
+    group: Annotated[
+        str, typer.Option(metavar="COLUMN", help="that holds groups of travellers; kept as 'group'")
+    ] = "group",
 ) -> None:
     """Split routes into those to learn from and those to evaluate on."""
     from ..graphs.reading import read_roads
     from ..irl.demonstrations import read_demonstrations
 
-    demonstrations = read_demonstrations(routes, read_roads(network))
+    demonstrations = read_demonstrations(routes, read_roads(network), group=group)
     cut = demonstrations.split_by_route if by is SplitBy.route else demonstrations.split_by_pair
     parts = dict(zip(("train", "held_out"), cut(fraction, seed), strict=True))
     if demonstrations.skipped:
@@ -301,6 +325,7 @@ def train(
     from ..core.config import Config, parse_config, read_config
     from ..graphs.reading import read_roads
     from ..irl.demonstrations import read_demonstrations
+    from ..irl.route_files import GROUP
 
     settings = read_config(config) if config else Config()
     if regions is not None:
@@ -310,7 +335,7 @@ def train(
         raise ConfigurationError(where="train", problem="--workers needs --ray (say --ray local)")
     require_free(output, "model")
     roads = read_roads(network)
-    demonstrations = read_demonstrations(routes, roads, strict=strict)
+    demonstrations = read_demonstrations(routes, roads, strict=strict, group=settings.context.group or GROUP)
     if ray or settings.regions.count > 1:
         from .regional_run import train_regions_into
 
@@ -352,9 +377,11 @@ def evaluate(
     from ..irl.checkpoints import load_model
     from ..irl.demonstrations import read_demonstrations
     from ..irl.evaluation import evaluate
+    from ..irl.route_files import GROUP
 
     learned = load_model(model)
-    demonstrations = read_demonstrations(routes, learned.network, strict=strict)
+    group = learned.config.context.group or GROUP
+    demonstrations = read_demonstrations(routes, learned.network, strict=strict, group=group)
     with progress_bar("evaluating", None):
         result = evaluate(learned, demonstrations)
     if json_file is not None:

@@ -48,11 +48,12 @@ def report(
     from ..irl.report.route_sections import headline
     from ..irl.report.wording import SPACE
     from ..irl.report.writing import is_training_set, write_report
+    from ..irl.route_files import GROUP
 
     rows = _read_ablation(ablation) if ablation is not None else ()
     errors = _read_contradictions(contradictions) if contradictions is not None else None
     learned = load_model(model)
-    held_out = read_demonstrations(routes, learned.network)
+    held_out = read_demonstrations(routes, learned.network, group=learned.config.context.group or GROUP)
     training = read_demonstrations(train, learned.network) if train is not None else None
     with progress_bar("evaluating", None) as update:
         result = evaluate(learned, held_out)

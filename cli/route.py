@@ -55,6 +55,12 @@ def route(
     form: Annotated[
         Format, typer.Option("--format", metavar="FORMAT", help="table, geojson, gpx, polyline or polyline6")
     ] = Format.table,
+    departure: Annotated[
+        str | None, typer.Option(metavar="TIME", help="08:30 or 2024-05-03T08:30, for a model with periods")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="the traveller's group, for a model with groups")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="write it there instead of printing it")
     ] = None,
@@ -71,11 +77,15 @@ def route(
     router = Router(learned)
     if metric is not Metric.learned:
         _add_baseline(router, learned, metric.value)
-    found: Route | Alternatives = router.route(origin, destination, metric=metric.value)
+    asked: str = metric.value
+    if departure is not None or group is not None:
+        asked = router.metric_at(departure, group, metric=asked)
+        learned = learned.in_context(asked)  # what is printed is of the costs that were asked for
+    found: Route | Alternatives = router.route(origin, destination, metric=asked)
     if alternatives > 1:
-        found = router.alternatives(origin, destination, alternatives, metric=metric.value)
+        found = router.alternatives(origin, destination, alternatives, metric=asked)
     if form is Format.table:
-        text = _table(found, learned, f"from {origin} to {destination}", metric.value)
+        text = _table(found, learned, f"from {origin} to {destination}", asked)
     else:
         text = _written(found, form)
     if output is None:
@@ -120,7 +130,9 @@ def _table(found: Route | Alternatives, learned: LearnedModel, trip: str, metric
 
 
 def _unit(metric: str, learned: LearnedModel) -> str:
-    return {"learned": "", "shortest": f" {learned.network.length_unit}"}.get(metric, " s")
+    """Of what nobody learned; learned costs have none."""
+    plain = {"shortest": f" {learned.network.length_unit}", "fastest": " s", "fastest_penalised": " s"}
+    return plain.get(metric, "")
 
 
 def _about_route(found: Route, learned: LearnedModel, title: str) -> list[str]:
@@ -131,9 +143,14 @@ def _about_route(found: Route, learned: LearnedModel, title: str) -> list[str]:
         title,
         f"{len(found.edges)} edges{length}{time}, cost {found.cost:.4f}{_unit(found.metric, learned)}",
     ]
-    if found.metric == "learned" and learned.horizon == "infinity":
+    if _is_learned(found.metric) and learned.horizon == "infinity":
         lines.append(f"log-probability {found.log_probability:.4f}{_simulated(learned)}")
     return [*lines, *_snaps(found), "edges: " + " ".join(map(str, found.edge_ids))]
+
+
+def _is_learned(metric: str) -> bool:
+    """The model's own costs, or those of one of its contexts."""
+    return metric == Metric.learned or metric not in set(Metric)
 
 
 def _simulated(learned: LearnedModel) -> str:
@@ -151,7 +168,7 @@ def _snaps(found: Route) -> list[str]:
 def _about_alternatives(found: Alternatives, learned: LearnedModel, title: str, metric: str) -> list[str]:
     from ..irl.insight.tables import columns
 
-    is_learned = metric == "learned"
+    is_learned = _is_learned(metric)
     has_length = learned.network.attributes.length_m is not None
     rows = [["", "edges", *(["km"] if has_length else []), "min", "cost", "found by"]]
     if is_learned and not found.note:

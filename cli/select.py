@@ -58,12 +58,13 @@ def select(
     from ..core.files import write_file
     from ..graphs.reading import read_roads
     from ..irl.demonstrations import read_demonstrations
+    from ..irl.route_files import GROUP
     from ..irl.selection import read_candidates, select
 
     base = read_config(config) if config else Config()
     wanted = read_candidates(candidates, base)
     roads = read_roads(network)
-    demonstrations = read_demonstrations(routes, roads)
+    demonstrations = read_demonstrations(routes, roads, group=base.context.group or GROUP)
     with progress_bar("cross-validating", len(wanted) * folds) as update:
         found = select(
             roads,

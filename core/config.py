@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +20,9 @@ from pydantic import (
 )
 
 from .errors import ConfigurationError
+from .periods import check_time_zone, parse_periods
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class _Section(BaseModel):
@@ -243,6 +248,49 @@ class RegionsConfig(_Section):
     """With an MLP: rank of the regions' deviations from the weights that they share; 0 = all have the same."""
 
 
+class ContextConfig(_Section):
+    """``[context]``: a reward that differs by time of departure or by group of travellers."""
+
+    periods: dict[str, str] = Field(default_factory=dict)
+    """Spans of the day, or of the week, by name; see `trodden.core.periods`. Routes then need a departure."""
+    group: str = ""
+    """Column of the routes file whose values are groups of travellers; each has a reward of its own."""
+    time_zone: str = ""
+    """Where departures with an offset are read, ``"Europe/Lisbon"``; those without are taken as they stand."""
+    by_period: tuple[str, ...] = ()
+    """Features that have a column for each period: ``travel_time_min`` is then ``travel_time_min@PERIOD``."""
+    penalty: Annotated[float, Field(ge=0)] | Literal["infinity", "auto"] = "auto"
+    """How strongly contexts are drawn towards their mean: as ``[regions] penalty``."""
+    validation_share: float = Field(default=0.2, gt=0, lt=1)
+    """With ``penalty = "auto"``: the share of every context's routes that it is chosen on."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is anything that rewards differ by."""
+        return bool(self.periods or self.group)
+
+    def features_in(self, period: str, names: Sequence[str]) -> tuple[str, ...]:
+        """The features of one period: those of ``by_period`` have their own column, in products too.
+
+        >>> ContextConfig(periods={"am": "07:00-10:00"}, by_period=("x",)).features_in("am", ["x*y", "z"])
+        ('x@am*y', 'z')
+        """
+        own = {name: f"{name}@{period}" for name in self.by_period if period}
+        return tuple("*".join(own.get(part.strip(), part) for part in name.split("*")) for name in names)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> ContextConfig:
+        if self.periods:
+            parse_periods(self.periods)
+        check_time_zone(self.time_zone)
+        for name in self.periods:
+            if not _PLAIN_NAME.fullmatch(name):
+                raise ValueError(f"period {name!r}: a name is letters, digits, _ and -")
+        if self.by_period and not self.periods:
+            raise ValueError("by_period needs periods")
+        return self
+
+
 class Config(_Section):
     """A whole training configuration; every field has a default.
 
@@ -255,6 +303,7 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
     baselines: BaselineConfig = BaselineConfig()
     regions: RegionsConfig = RegionsConfig()
+    context: ContextConfig = ContextConfig()
 
     @model_validator(mode="after")
     def _agrees(self) -> Config:
@@ -273,11 +322,22 @@ class Config(_Section):
             raise ValueError("[training] start is for linear rewards; leave it out")
         if self.regions.count > 1:
             self.require_regional()
+        if self.context.is_given:
+            self._require_contextual()
         return self
+
+    def _require_contextual(self) -> None:
+        """`ValueError` for what contexts cannot be trained with."""
+        if not self.reward.is_plain:
+            raise ValueError("[context] is for linear rewards; leave corrections, MLP and members out")
+        if self.planner.horizon != "infinity" or self.planner.solver == "sweeps":
+            raise ValueError("[context] is for horizon infinity by factorization or in corridors")
 
     def require_regional(self) -> None:
         """`ValueError` for what regions, or one region on Ray, cannot be trained with."""
         planner, crossing = self.planner, self.regions.crossing
+        if self.context.is_given:
+            raise ValueError("[context] is for a training without regions and without Ray; leave one of them out")
         if self.reward.members > 1:
             raise ValueError("[regions] and Ray learn one reward, not an ensemble; leave members out")
         if self.regions.rank and not self.reward.mlp_width:

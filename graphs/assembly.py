@@ -6,13 +6,14 @@ Each edge holds all nodes and ways in order of travel; for its attributes see `t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ..core.errors import ConfigurationError
 from ..core.types import Bools, Ids, Ints
+from .further_columns import Further, further_columns
 from .geometry import degrees, space_filling_order
 from .joined_attributes import edge_attributes
 from .joining import Chains, attribute_breakpoints, join_chains, topological_breakpoints
@@ -48,6 +49,7 @@ def assemble(
     join: Join = "attributes",
     junctions: Bools | None = None,
     class_speeds_kmh: Mapping[str, float] | None = None,
+    further: Further | None = None,
 ) -> JoinedRoads:
     """Graph, attributes and shapes of an extract; nodes in Z-order, edges by tail, head and id.
 
@@ -57,6 +59,8 @@ def assemble(
         bool[K] per row of ``roads.node_id``: where the source itself says edges end; ``join`` then has no effect.
     class_speeds_kmh
         See `trodden.graphs.reading.read_roads`.
+    further
+        What columns beside those of tags are made from.
 
     Notes
     -----
@@ -67,6 +71,10 @@ def assemble(
     chains, joining = _join(roads, segments, join, junctions)
     graph, by_tail, num_collisions = _graph(roads, segments, chains)
     attributes, speeds = edge_attributes(roads.ways, segments, chains, class_speeds_kmh)
+    speed = attributes.speed_kmh
+    assert speed is not None  # imputed where it is not tagged
+    (numbers, kinds), told = further_columns(roads, segments, chains, speed, further or Further())
+    attributes = replace(attributes, extra=numbers, kinds=kinds)
     report = {
         **roads.report,
         "segments": counts,
@@ -77,6 +85,7 @@ def assemble(
         },
         "shape": _shape_counts(graph),
         **speeds,
+        **told,
     }
     return JoinedRoads(graph, attributes.take(by_tail), _shapes(roads, segments, chains).take(by_tail), report)
 

@@ -33,7 +33,7 @@ def edge_attributes(
     total = np.add.reduceat(length, begins)
 
     def major(codes: Codes) -> Ints:
-        return _covering_most(codes[way], length, chain_of, begins)
+        return covering_most(codes[way], length, chain_of, begins)
 
     def named(column: Categories) -> Categories:
         return compact(Categories(major(column.codes), column.levels))
@@ -63,7 +63,7 @@ def edge_attributes(
     return attributes, {"speeds": counts, "class_speeds_kmh": by_class}
 
 
-def _covering_most(values: Codes, length: Floats, chain_of: Ints, begins: Ids) -> Ints:
+def covering_most(values: Codes, length: Floats, chain_of: Ints, begins: Ids) -> Ints:
     """Per chain the value with the greatest length (of equals the smallest)."""
     result = values[begins].astype(np.int32)
     mixed = np.minimum.reduceat(values, begins) != np.maximum.reduceat(values, begins)

@@ -1,7 +1,8 @@
 """OpenStreetMap files into arrays, by osmium; the only module that imports it.
 
-Two passes: ways and restriction relations first, then only the positions of the nodes that the kept ways use. Python
-sees one object per way with a ``highway`` tag and none per node, so that neither time nor memory follows the file.
+Passes: ways and restriction relations first, then only the positions of the nodes that the kept ways use, then tagged
+nodes. Python sees one object per way with a ``highway`` tag and one per node with a sign (`trodden.graphs.node_tags`),
+so that neither time nor memory follows the file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..core.types import Ids, Ints
 from .barriers import BarrierReader
 from .file_kinds import check_coordinates, check_osm_file
 from .modes import Mode, rules_of
+from .node_tags import KEYS, NodeTagCollector, NodeTags
 from .restrictions import RestrictionReader
 from .ways import OsmRoads, WayCollector
 
@@ -60,6 +62,7 @@ def read_osm(path: str | Path, *, include_service: bool = False, mode: Mode = "d
         raise _nothing_drivable(path, collector.report(), rules.traveller)
     wanted = np.unique(ways.ref)
     node_id, latitude_e7, longitude_e7, nodes = _read_positions(path, wanted)
+    node_tags = _read_node_tags(path, node_id)
     report = {**collector.report(), "nodes": nodes, "restrictions": restrictions.report()}
     blocked = np.zeros(0, np.int64)
     if rules.barriers is not None:
@@ -76,6 +79,7 @@ def read_osm(path: str | Path, *, include_service: bool = False, mode: Mode = "d
         report,
         restrictions.way_restrictions(),
         blocked,
+        node_tags,
     )
 
 
@@ -124,6 +128,20 @@ def _read_barriers(path: Path, barriers: BarrierReader) -> None:
                 barriers.add(node.id, dict(node.tags))
     except _osmium_errors() as error:
         raise _broken(path, error) from error
+
+
+def _read_node_tags(path: Path, node_id: Ids) -> NodeTags:
+    """Signs and heights of some nodes; Python sees the nodes of the file that have one of a few keys."""
+    import osmium
+
+    collector = NodeTagCollector()
+    item: Any
+    try:
+        for item in osmium.FileProcessor(str(path), osmium.osm.NODE).with_filter(osmium.filter.KeyFilter(*KEYS)):
+            collector.add(item.id, {tag.k: tag.v for tag in item.tags})
+    except _osmium_errors() as error:
+        raise _broken(path, error) from error
+    return collector.table(node_id)
 
 
 def _osmium_errors() -> tuple[type[Exception], ...]:

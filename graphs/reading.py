@@ -12,6 +12,9 @@ from ..core.errors import ConfigurationError, EmptyNetworkError, InputFileError
 from ..core.folders import MANIFEST, folder_kind
 from .assembly import Join, Progress, assemble, check_join
 from .barriers import moves_through
+from .coverage import format_coverage
+from .driving_side import DriveOn, check_drive_on
+from .further_columns import Further
 from .graphml import SUFFIX, read_graphml
 from .memory import format_bytes
 from .modes import Mode, check_mode, rules_of
@@ -21,6 +24,7 @@ from .osm import read_osm
 from .restrictions import build_turns
 from .road_graph import RoadNetwork
 from .store import KIND, load_network, make_network
+from .user_columns import read_user_table, with_edge_columns
 from .via_ways import add_copies, forbidden_sequences
 
 if TYPE_CHECKING:
@@ -35,6 +39,9 @@ def read_roads(
     u_turns: UTurns | None = None,
     include_service: bool = False,
     class_speeds_kmh: Mapping[str, float] | None = None,
+    drive_on: DriveOn = "auto",
+    elevation: str | Path | None = None,
+    columns: str | Path | None = None,
     progress: Progress | None = None,
 ) -> RoadNetwork:
     """Read roads from an OSM file, a network folder or a stored network.
@@ -60,6 +67,12 @@ def read_roads(
     class_speeds_kmh
         OSM only: speeds of roads without a limit, by class, in place of the means of this extract. An earlier reading's
         stand in its ``report["class_speeds_kmh"]``: then a limit tagged since changes its own road only.
+    drive_on
+        OSM only: ``"left"``, ``"right"`` or ``"auto"``, by tags and roundabouts (`trodden.graphs.driving_side`).
+    elevation
+        OSM only: SRTM tiles, for climb and descent in place of ``ele`` tags (`trodden.graphs.elevation`).
+    columns
+        A table of further columns by OSM way id or edge id (`trodden.graphs.user_columns`), for any source.
     progress
         Called with one sentence at the start of each stage.
 
@@ -88,25 +101,29 @@ def read_roads(
         check_mode(mode)
     turning = rules_of(mode or "drive").u_turns if u_turns is None else u_turns
     check_u_turns(turning)
+    check_drive_on(drive_on)
+    table = None if columns is None else read_user_table(columns)  # a fault in it is found before the long reading
     say = progress or (lambda _: None)
     if not isinstance(source, str | PathLike):
         say("reading the graph")
-        return _read_graph(source, mode, u_turns=turning)
-    path = Path(source)
-    if path.name.lower().endswith(SUFFIX):
+        network = _read_graph(source, mode, u_turns=turning)
+    elif str(source).lower().endswith(SUFFIX):
         say("reading GraphML")
-        return _read_graph(read_graphml(path), mode, u_turns=turning, source=path.name)
-    if path.is_dir():
-        return _read_folder(path, mode, u_turns=turning, say=say)
-    return _read_osm_network(
-        path,
-        class_speeds_kmh,
-        mode=mode or "drive",
-        join=join,
-        u_turns=turning,
-        include_service=include_service,
-        say=say,
-    )
+        network = _read_graph(read_graphml(Path(source)), mode, u_turns=turning, source=Path(source).name)
+    elif Path(source).is_dir():
+        network = _read_folder(Path(source), mode, u_turns=turning, say=say)
+    else:
+        network = _read_osm_network(
+            Path(source),
+            class_speeds_kmh,
+            Further(drive_on, None if elevation is None else Path(elevation), table),
+            mode=mode or "drive",
+            join=join,
+            u_turns=turning,
+            include_service=include_service,
+            say=say,
+        )
+    return network if table is None or "columns" in network.report else with_edge_columns(network, table)
 
 
 def _read_graph(graph: Any, mode: Mode | None, *, u_turns: UTurns, source: str = "networkx graph") -> RoadNetwork:
@@ -149,6 +166,7 @@ def _of_mode(network: RoadNetwork, mode: Mode | None, path: Path) -> RoadNetwork
 def _read_osm_network(
     path: Path,
     class_speeds_kmh: Mapping[str, float] | None,
+    further: Further,
     *,
     mode: Mode,
     join: Join,
@@ -159,7 +177,7 @@ def _read_osm_network(
     say("reading ways and nodes")
     roads = read_osm(path, include_service=include_service, mode=mode)
     say("joining segments to edges")
-    joined = assemble(roads, join=join, class_speeds_kmh=class_speeds_kmh)
+    joined = assemble(roads, join=join, class_speeds_kmh=class_speeds_kmh, further=further)
     if joined.graph.num_edges == 0:
         num_ways, num_nodes = len(roads.ways.way_id), len(roads.node_id)
         raise EmptyNetworkError(
@@ -215,6 +233,7 @@ def format_report(network: RoadNetwork) -> str:
     num_edges = network.graph.num_edges
     num_main = int(network.turns.is_main.sum())
     share = 100.0 * num_main / num_edges if num_edges else 0.0
+    lines.append(format_coverage(network))
     lines.append(format_bytes(network))
     lines.append(f"main component: {num_main} edges ({share:.1f} %), {num_edges - num_main} elsewhere")
     lines.append(f"roads: {network.graph.num_nodes} nodes, {num_edges} edges")

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import MissingDataError, UnknownIdError
 from ..core.types import Bools, Codes, Floats, Floats32, Ids, Ints
@@ -156,8 +157,10 @@ class EdgeAttributes:
     name: Categories | None = None
     source_tags: Categories | None = None
     """What a networkx graph says of each edge, as JSON (`trodden.graphs.from_networkx`); None for other sources."""
-    extra: Mapping[str, Floats] = field(default_factory=dict)
-    """Further numeric columns of the source by name, float64[E]."""
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Further numeric columns by name, [E] of any number type: float64 from ``links.csv``, small ones from tags."""
+    kinds: Mapping[str, Categories] = field(default_factory=dict)
+    """Further columns of names, by theirs."""
 
     def require(self, column: str, because: str) -> Floats32:
         """``length_m``, ``speed_kmh`` or ``travel_time_s``; `MissingDataError` where the source has none."""
@@ -172,6 +175,8 @@ class EdgeAttributes:
         for name, column in vars(self).items():
             if name == "extra":
                 columns[name] = {key: values[edges] for key, values in column.items()}
+            elif name == "kinds":
+                columns[name] = {key: values.take(edges) for key, values in column.items()}
             elif isinstance(column, Categories):
                 columns[name] = column.take(edges)
             else:

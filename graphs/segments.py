@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.types import Floats, Ints
+from ..core.types import Bools, Floats, Ints
 from .geometry import degrees, great_circle_m
 from .ways import OsmRoads
 
@@ -25,6 +25,8 @@ class Segments:
     """int32[S], row of the way table."""
     length_m: Floats
     """float64[S], > 0."""
+    is_along: Bools
+    """bool[S]: in the order of the way's nodes."""
 
 
 def make_segments(roads: OsmRoads) -> tuple[Segments, dict[str, int]]:
@@ -53,6 +55,7 @@ def make_segments(roads: OsmRoads) -> tuple[Segments, dict[str, int]]:
         head=np.concatenate([end[ahead], start[back]]),
         way=np.concatenate([way[ahead], way[back]]),
         length_m=np.concatenate([length[ahead], length[back]]),
+        is_along=np.arange(int(ahead.sum()) + int(back.sum())) < int(ahead.sum()),
     )
     cut_ways = np.unique(way_of_ref[1:][is_cut])
     counts = {

@@ -20,10 +20,11 @@ from .turns import TurnGraph
 KIND, VERSION = "network", 1
 
 _LANES = "attributes.lanes"
+_KIND = "attributes.kinds"
 _GRAPH = ("tail", "head", "edge_id", "node_id", "latitude_deg", "longitude_deg", "node_tags")
 _TURNS = ("first_out", "to_edge", "angle_deg", "is_left", "is_right", "is_uturn")
 _SHAPES = tuple(column.name for column in fields(EdgeShapes))
-_ATTRIBUTES = tuple(column.name for column in fields(EdgeAttributes) if column.name != "extra")
+_ATTRIBUTES = tuple(column.name for column in fields(EdgeAttributes) if column.name not in ("extra", "kinds"))
 
 
 def network_checksum(graph: RoadGraph, attributes: EdgeAttributes, turns: TurnGraph, shapes: EdgeShapes | None) -> str:
@@ -109,7 +110,7 @@ def load_network(path: str | Path, verify: bool = True) -> RoadNetwork:
 
 def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadNetwork:
     names = document["names"]
-    columns: dict[str, Any] = {"extra": _extras(arrays, names, "attributes")}
+    columns: dict[str, Any] = {"extra": _extras(arrays, names, "attributes"), "kinds": _kinds(arrays, names)}
     for name in _ATTRIBUTES:
         columns[name] = _column(arrays, names, f"attributes.{name}")
     if columns["lanes"] is not None:
@@ -144,6 +145,14 @@ def _extras(arrays: dict[str, NDArray[Any]], names: dict[str, list[str]], part: 
     return {name: arrays[f"{part}.extra.{number}"] for number, name in enumerate(names[f"{part}.extra"])}
 
 
+def _kinds(arrays: dict[str, NDArray[Any]], names: dict[str, list[str]]) -> dict[str, Categories]:
+    """Further columns of names; folders of earlier releases have none."""
+    return {
+        name: Categories(arrays[f"{_KIND}.{number}"], tuple(names[f"{_KIND}.{number}"]))
+        for number, name in enumerate(names.get(_KIND, []))
+    }
+
+
 def _flatten(
     graph: RoadGraph, attributes: EdgeAttributes, turns: TurnGraph, shapes: EdgeShapes | None
 ) -> tuple[dict[str, NDArray[Any]], dict[str, list[str]]]:
@@ -157,6 +166,10 @@ def _flatten(
     for part, extra in (("attributes", attributes.extra), ("turns", turns.extra)):
         names[f"{part}.extra"] = list(extra)
         arrays |= {f"{part}.extra.{number}": values for number, values in enumerate(extra.values())}
+    if attributes.kinds:  # a network without such columns keeps the checksum that earlier releases gave it
+        names[_KIND] = list(attributes.kinds)
+    for number, kind in enumerate(attributes.kinds.values()):
+        arrays[f"{_KIND}.{number}"], names[f"{_KIND}.{number}"] = kind.codes, list(kind.levels)
     return arrays, names
 
 

@@ -29,10 +29,12 @@ class Table:
     columns: dict[str, Any]
     """pyarrow string arrays by name."""
     num_rows: int
+    first_row: int = FIRST_ROW
+    """What errors call the first data row."""
 
     def error(self, problem: str, remedy: str, *, row: int | None = None, column: str | None = None) -> InputFileError:
         """An error at a data row (counted from 0) of this file."""
-        line = None if row is None else row + FIRST_ROW
+        line = None if row is None else row + self.first_row
         return InputFileError(path=self.path, problem=problem, remedy=remedy, row=line, column=column)
 
     def require(self, *names: str) -> None:
@@ -89,9 +91,14 @@ class Table:
                 raise self.error(f"{cell!r} is neither 0 nor 1", "Mend the cell", row=row, column=name)
         return np.array([cell in _TRUE for cell in cells], bool)
 
-    def is_numeric(self, name: str) -> bool:
-        """Every cell is given and reads as a number (NaN and infinities included, for `numbers` to refuse)."""
-        return self._cast(name, "float64")[1] is None and not bool(self.is_blank(name).any())
+    def is_numeric(self, name: str, *, or_blank: bool = False) -> bool:
+        """Every cell is given and reads as a number (NaN and infinities included, for `numbers` to refuse).
+
+        With ``or_blank``, every given cell, of which there are some.
+        """
+        blank = self.is_blank(name)
+        is_given = not bool(blank.all()) if or_blank else not bool(blank.any())
+        return is_given and self._cast(name, "float64")[1] is None
 
     def is_blank(self, name: str) -> Bools:
         """bool[n]: empty cells."""
@@ -105,7 +112,7 @@ class Table:
         same = np.flatnonzero(keys[order][1:] == keys[order][:-1])
         if len(same):
             row, first = int(order[same[0] + 1]), int(order[same[0]])
-            problem = f"{what} stands a second time (first in row {first + FIRST_ROW})"
+            problem = f"{what} stands a second time (first in row {first + self.first_row})"
             raise self.error(problem, "Remove one of the two rows", row=row, column=column)
 
     def _cell(self, name: str, row: int) -> str:
@@ -169,6 +176,26 @@ def read_table(path: Path) -> Table:
 
     columns = {name: pc.utf8_trim_whitespace(table.column(name)).combine_chunks() for name in names}
     return Table(path, {name.strip(): column for name, column in columns.items()}, table.num_rows)
+
+
+def read_parquet_table(path: Path) -> Table:
+    """Read a Parquet file as if its cells were text; rows count from 1. `InputFileError` where that cannot be."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise InputFileError(path=path, problem="there is no such file", remedy="Check the path")
+    try:
+        table = parquet.read_table(path)
+        columns = {
+            name: pc.fill_null(pc.utf8_trim_whitespace(table.column(name).cast(pa.string())), "").combine_chunks()
+            for name in table.column_names
+        }
+    except (pa.ArrowException, OSError) as error:
+        problem = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
+        raise InputFileError(path=path, problem=problem, remedy="Give columns of numbers and texts") from error
+    return Table(path, columns, table.num_rows, first_row=1)
 
 
 def _header(path: Path) -> list[str]:

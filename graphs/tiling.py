@@ -25,8 +25,8 @@ def tile_network(network: RoadNetwork, tiles: int, *, jitter: float = 0.1, seed:
 
     The junctions nearest to a border, one in each stretch of it, are joined to their images by two-way roads of 50
     km/h; the first copy is the original, in the others every length and travel time is multiplied by a random factor.
-    Left and right change places in mirrored copies. Ids are numbers from 0 on; shapes are left out; the report's
-    ``source`` and ``tiled`` say what it is.
+    Left and right change places in mirrored copies, the side that is driven on does not. Ids are numbers from 0 on;
+    shapes are left out; the report's ``source`` and ``tiled`` say what it is.
 
     Parameters
     ----------

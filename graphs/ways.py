@@ -13,8 +13,10 @@ import numpy as np
 from ..core.types import Bools, Floats, Ids, Ints
 from .attributes import categories, parse_lanes, parse_speed_kmh
 from .modes import ModeRules, rules_of
+from .node_tags import NodeTags
 from .restrictions import Restriction, WayRestriction
 from .road_graph import Categories
+from .way_tags import WayTagCollector, WayTags
 
 _TEXT_KEYS = ("highway", "surface", "access", "name")
 _FLAGS = (("toll", 1), ("bridge", 2), ("tunnel", 4))
@@ -45,6 +47,8 @@ class WayTable:
     surface: Categories
     access: Categories
     name: Categories
+    tags: WayTags | None = None
+    """What changes no edge; None where the source has no tags."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +65,8 @@ class OsmRoads:
     way_restrictions: tuple[WayRestriction, ...] = ()
     blocked: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
     """int64, ascending: nodes with a barrier that nobody of this mode passes."""
+    node_tags: NodeTags | None = None
+    """Per row of ``node_id``; None where the source has no tags."""
 
 
 @dataclass(eq=False)
@@ -82,6 +88,10 @@ class WayCollector:
     direction_by: Counter[str] = field(default_factory=Counter)
     speed_by: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
+    further: WayTagCollector = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.further = WayTagCollector(self.unreadable)
 
     def add(self, way: Any) -> None:
         """Take in an osmium way, or count why not."""
@@ -111,6 +121,7 @@ class WayCollector:
         self.lanes.append(int(self._parse("lanes", tags, parse_lanes) or 0))
         for key, column in self.texts.items():
             column.append(tags.get(key, ""))
+        self.further.add(tags)
 
     def _speed(self, tags: dict[str, str]) -> float:
         by_rule = self.rules.speed_kmh(tags)
@@ -146,6 +157,7 @@ class WayCollector:
             surface=categories(self.texts["surface"]),
             access=categories(self.texts["access"]),
             name=categories(self.texts["name"]),
+            tags=self.further.table(),
         )
 
     def report(self) -> dict[str, Any]:

@@ -19,13 +19,14 @@ from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.store import load_network, save_network
 from .evaluations import Evaluation, from_arrays, to_arrays
-from .model import Coefficient, LearnedModel, RegionSummary
+from .model import Coefficient, ContextReward, LearnedModel, RegionSummary
 
 MODEL_VERSION = 1
 CHECKPOINT_VERSION = 2
 _BASELINE = "baseline_"
 _EVALUATION = "evaluation_"
 _PART = "reward_"
+_CONTEXT = "context_"
 _STATE = "state_"
 
 
@@ -45,6 +46,8 @@ def save_model(model: LearnedModel, path: str | Path) -> Path:
             **{_BASELINE + name: cost for name, cost in model.baseline_costs.items()},
             **{_PART + name: array for name, array in model.parts.items()},
         }
+        for name in ("turn_cost", "entry_cost") if model.contexts else ():
+            arrays[_CONTEXT + name] = np.array([getattr(one, name) for one in model.contexts])
         if model.edge_region is not None:
             arrays["edge_region"] = model.edge_region
         return write_folder(
@@ -119,6 +122,27 @@ def _rebuild(
         ),
         edge_region=arrays.get("edge_region"),
         parts=parts,
+        contexts=_contexts(arrays, document, network, path),
+    )
+
+
+def _contexts(
+    arrays: dict[str, NDArray[Any]], document: dict[str, Any], network: RoadNetwork, path: str | Path
+) -> tuple[ContextReward, ...]:
+    rows = document.get("contexts", [])
+    if not rows:
+        return ()
+    turn_cost, entry_cost = arrays[_CONTEXT + "turn_cost"], arrays[_CONTEXT + "entry_cost"]
+    wanted = (len(rows), network.turns.num_turns), (len(rows), network.graph.num_edges)
+    if (turn_cost.shape, entry_cost.shape) != wanted:
+        raise StoredFolderError(path=path, problem="its contexts' costs do not fit its network", remedy="Train again")
+    return tuple(
+        ContextReward(
+            **{**row, "coefficients": _coefficients(row["coefficients"])},
+            turn_cost=turn_cost[at],
+            entry_cost=entry_cost[at],
+        )
+        for at, row in enumerate(rows)
     )
 
 
@@ -200,6 +224,15 @@ def _document(model: LearnedModel) -> dict[str, Any]:
         "config": model.config.model_dump(mode="json"),
         "coefficients": [dataclasses.asdict(c) for c in model.coefficients],
         "regions": [dataclasses.asdict(r) for r in model.regions],
+        "contexts": [
+            {
+                "period": one.period,
+                "group": one.group,
+                "num_routes": one.num_routes,
+                "coefficients": [dataclasses.asdict(c) for c in one.coefficients],
+            }
+            for one in model.contexts
+        ],
         "summary": model.summary,
         "is_simulated": model.is_simulated,
     }

@@ -16,7 +16,7 @@ from ..graphs.road_graph import RoadNetwork, ragged_rows
 from ..graphs.via_ways import onto_copies
 from .destinations import Ending, destination_key, make_destinations
 from .node_routes import NodePaths
-from .route_files import RouteTable, id_texts, read_route_blocks, write_route_blocks
+from .route_files import GROUP, RouteTable, id_texts, read_route_blocks, write_route_blocks
 from .texts import Texts
 from .trips import TripBatch
 
@@ -69,9 +69,11 @@ class Demonstrations:
     """True for routes drawn by `trodden simulate`; everything made from them says so."""
     traveller: Texts | None = None
     """Who made each route; None where nobody was named, None in a row that does not say."""
+    group: Texts | None = None
+    """The group of travellers that each route belongs to; None like that."""
 
     def __post_init__(self) -> None:
-        for name in ("route_id", "departure", "traveller"):
+        for name in ("route_id", "departure", "traveller", "group"):
             if getattr(self, name) is not None:  # any sequence of texts will do
                 object.__setattr__(self, name, Texts.of(getattr(self, name)))
 
@@ -121,6 +123,7 @@ class Demonstrations:
             self.source,
             self.is_simulated,
             None if self.traveller is None else self.traveller.take(rows),
+            None if self.group is None else self.group.take(rows),
         )
 
     def for_ending(self, ending: Ending, *, needs_some: bool = True) -> Demonstrations:
@@ -206,6 +209,11 @@ class Demonstrations:
             whole.update(np.ascontiguousarray(array).tobytes())
         return whole.hexdigest()
 
+    def context_digest(self) -> str:
+        """SHA-256 of departures and groups."""
+        columns = (list(self.departure), None if self.group is None else list(self.group))
+        return hashlib.sha256(repr(columns).encode()).hexdigest()
+
     def pair_keys(self, ending: Ending) -> Ids:
         """int64[R]: one number per (origin edge, destination), comparable between demonstrations of one network."""
         keys = destination_key(self.network.graph, self.last_edge, ending).astype(np.int64)
@@ -247,20 +255,25 @@ class Demonstrations:
                 self.weight[rows],
                 self.is_simulated,
                 None if self.traveller is None else self.traveller[rows],
+                group=None if self.group is None else self.group[rows],
             )
 
 
-def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool = False) -> Demonstrations:
+def read_demonstrations(
+    path: str | Path, network: RoadNetwork, *, strict: bool = False, group: str = GROUP
+) -> Demonstrations:
     """Read routes and check each against a network.
 
     Parameters
     ----------
     path
         ``.csv`` or ``.parquet``, one route per row: ``links`` (edge ids separated by spaces) or ``nodes`` (OSM node
-        ids), optionally ``route_id``, ``departure``, ``weight``, ``traveller``. Further columns are
+        ids), optionally ``route_id``, ``departure``, ``weight``, ``traveller``, ``group``. Further columns are
         ignored.
     strict
         Raise on the first route that cannot be used instead of skipping it.
+    group
+        The column that holds the groups of travellers.
 
     Raises
     ------
@@ -278,7 +291,7 @@ def read_demonstrations(path: str | Path, network: RoadNetwork, *, strict: bool 
     """
     paths: NodePaths | None = None
     parts = []
-    for table in read_route_blocks(path):
+    for table in read_route_blocks(path, group=group):
         ids, first = table.sequences(path)
         if table.is_nodes:
             paths = paths or NodePaths(network)
@@ -304,6 +317,7 @@ def demonstrations_from_edges(
     weight: Floats | None = None,
     departure: Sequence[str | None] | None = None,
     traveller: Sequence[str | None] | None = None,
+    group: Sequence[str | None] | None = None,
     source: str = "memory",
     is_simulated: bool = False,
     faults: dict[int, tuple[str, str]] | None = None,
@@ -313,7 +327,8 @@ def demonstrations_from_edges(
     weights = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
     departures = Texts.nothing(len(rows)) if departure is None else Texts.of(departure)
     names = None if traveller is None else Texts.of(traveller)
-    table = RouteTable(Texts.of(route_id), (), False, departures, weights, is_simulated, names)
+    groups = None if group is None else Texts.of(group)
+    table = RouteTable(Texts.of(route_id), (), False, departures, weights, is_simulated, names, group=groups)
     return _checked(network, edge, first, table, source, faults or {})
 
 
@@ -345,6 +360,7 @@ def _checked(
         source,
         table.is_simulated,
         None if table.traveller is None else Texts.of(table.traveller),
+        None if table.group is None else Texts.of(table.group),
     )
     is_kept = np.ones(len(counts), bool)
     is_kept[list(found)] = False
@@ -354,6 +370,7 @@ def _checked(
 def joined(parts: list[Demonstrations]) -> Demonstrations:
     """Several sets on one network, one after the other."""
     lengths = np.concatenate([np.diff(part.first) for part in parts])
+    groups = [Texts.nothing(len(part)) if part.group is None else part.group for part in parts]
     travellers = [part.traveller for part in parts if part.traveller is not None]
     return Demonstrations(
         parts[0].network,
@@ -366,6 +383,7 @@ def joined(parts: list[Demonstrations]) -> Demonstrations:
         parts[0].source,
         any(part.is_simulated for part in parts),
         Texts.joined(travellers) if travellers else None,
+        Texts.joined(groups) if any(part.group is not None for part in parts) else None,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import InfeasibleRewardError, NotConvergedError, UnderflowError
 from ..core.types import Bools, Floats
+from .contexts import by_context
 from .demonstrations import Demonstrations, require_network
 from .likelihood import route_log_probabilities
 from .measures import PairedComparison, bootstrap_interval, compare_matches, edge_iou, exact_match
@@ -49,6 +50,8 @@ class Evaluation:
     is_simulated: bool
     matched: dict[str, Bools]
     """bool[R] per model, for further tests."""
+    shared: Scores | None = None
+    """Of a model with contexts: its one reward for all trips, on the same routes."""
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-able dictionaries: routes, skipped, models, unseen_pairs, and the comparisons."""
@@ -61,6 +64,7 @@ class Evaluation:
             "unseen_pairs": {name: _scores_json(self.unseen[name]) if self.unseen else None for name in self.models},
             "learned_against": {name: _comparison_json(c) for name, c in self.comparisons.items()},
             "unseen_learned_against": {name: _comparison_json(c) for name, c in self.unseen_comparisons.items()},
+            **({"shared": _scores_json(self.shared)} if self.shared else {}),
         }
 
     def table(self) -> str:
@@ -70,6 +74,9 @@ class Evaluation:
             f"{self.num_routes} {word}" + _skipped_text(self.skipped),
             *_table_lines(self.models, self.comparisons),
         ]
+        if self.shared is not None:
+            nll = "" if self.shared.nll_per_route is None else f", NLL {self.shared.nll_per_route:.4f} per route"
+            lines.append(f"one reward for all contexts: exact {self.shared.exact:.3f}, IoU {self.shared.iou:.3f}{nll}")
         lines += ["", f"{self.num_unseen} of them between pairs not seen in training"]
         if self.num_unseen:
             lines += _table_lines(self.unseen, self.unseen_comparisons)
@@ -86,7 +93,7 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
     """Compare the learned best routes, and those of every baseline, with travelled ones.
 
     Whatever the horizon, the predicted route is the cheapest one under the learned costs; NLL is that of the horizon
-    the model was trained with, and none at horizon 0.
+    the model was trained with, and none at horizon 0. Of a model with contexts, each route is predicted under its own.
 
     Raises
     ------
@@ -94,6 +101,8 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
         The routes were checked against another network than the model's.
     NoDemonstrationsError
         No route is possible under the model's ending.
+    ConfigurationError, UnknownIdError
+        The model has contexts, and a route says none or one that is not known.
 
     Notes
     -----
@@ -104,12 +113,19 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
     predictor = TripPredictor(model.network, routes, model.ending)
     costs = {"learned": model.turn_cost, **model.baseline_costs}
     log_probability = log_probabilities(model, routes)
+    shared = None
+    if model.contexts:
+        alone = model.replace(contexts=())
+        found = *match_routes(predictor, routes, model.turn_cost), log_probabilities(alone, routes)
+        shared = _scores(routes, np.ones(len(routes), bool), *found, seed)
     is_unseen = ~np.isin(routes.pair_keys(model.ending), model.training_pairs)
     matched: dict[str, Bools] = {}
     overlap: dict[str, Floats] = {}
     for name in MODEL_NAMES:
-        if name in costs:
+        if name in costs and not (name == "learned" and model.contexts):
             matched[name], overlap[name] = match_routes(predictor, routes, costs[name])
+        elif name in costs:
+            matched[name], overlap[name] = match_learned(model, routes)
 
     def scores(is_row: Bools) -> dict[str, Scores]:
         return {
@@ -140,7 +156,18 @@ def evaluate(model: LearnedModel, demonstrations: Demonstrations, *, seed: int =
         length_unit=model.network.length_unit,
         is_simulated=routes.is_simulated or model.is_simulated,
         matched=matched,
+        shared=shared,
     )
+
+
+def match_learned(model: LearnedModel, routes: Demonstrations) -> tuple[Bools, Floats]:
+    """`match_routes` of a model's own costs, those of each route's context where it has contexts."""
+    matched, overlap = np.zeros(len(routes), bool), np.zeros(len(routes))
+    for own, rows in by_context(model, routes):
+        some = routes.take(rows)
+        predictor = TripPredictor(model.network, some, model.ending)
+        matched[rows], overlap[rows] = match_routes(predictor, some, own.turn_cost)
+    return matched, overlap
 
 
 def match_routes(predictor: TripPredictor, routes: Demonstrations, turn_cost: Floats) -> tuple[Bools, Floats]:
@@ -161,6 +188,14 @@ def log_probabilities(model: LearnedModel, routes: Demonstrations) -> Floats | N
     """
     if model.config.planner.horizon == 0:
         return None
+    if model.contexts:
+        result = np.zeros(len(routes))
+        for own, rows in by_context(model, routes):
+            part = log_probabilities(own, routes.take(rows))
+            if part is None:
+                return None
+            result[rows] = part
+        return result
     planner = Planner(model.network.turns, model.config.planner, edge_id=model.network.graph.edge_id)
     try:
         return route_log_probabilities(planner, model.reward, routes, routes.batch(model.ending))

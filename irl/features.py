@@ -9,7 +9,11 @@ A name stands for a column. Columns of the edge that the turn enters:
 ``class:NAME``, ``surface:NAME``, ``access:NAME``
     1 where the edge is of that road class, surface or access. ``class:*`` stands for every class but the most frequent,
     which is the reference (all of them beside a constant would be collinear).
-any further numeric column of ``links.csv``, by its name.
+``lit:NAME``, ``smoothness:NAME``, ``cycleway:NAME``, ``num_signals``, ``num_crossings``, ``climb_m``, ...
+    What further tags say (`trodden.graphs.further_columns`).
+``is_link``, ``is_oneway``, ``travel_time_min@NAME``
+    Worked out: see `trodden.irl.derived_features`, as for turns ``is_across``, ``is_class_up``, ``at_signals``, ...
+any further column of ``links.csv`` or of a table of your own, by its name; names as ``COLUMN:NAME``.
 
 Columns of the turn itself:
 
@@ -35,6 +39,7 @@ from numpy.typing import NDArray
 from ..core.errors import ConfigurationError, InvalidValueError
 from ..core.types import Floats32
 from ..graphs.road_graph import Categories, RoadNetwork
+from .derived_features import derived_feature, derived_names
 from .feature_columns import Column, Feature, Features
 
 _TURN_COLUMNS = ("is_left", "is_right", "is_uturn")
@@ -117,7 +122,7 @@ def _spelled_out(network: RoadNetwork, name: str) -> list[str]:
 
 def _categories(network: RoadNetwork) -> dict[str, Categories]:
     columns = network.attributes
-    named = {"class": columns.road_class, "surface": columns.surface, "access": columns.access}
+    named = {"class": columns.road_class, "surface": columns.surface, "access": columns.access, **columns.kinds}
     return {name: column for name, column in named.items() if column is not None}
 
 
@@ -132,6 +137,7 @@ def available_names(network: RoadNetwork) -> list[str]:
     ]
     names += [name for name in columns.extra if name not in names]
     names += list(network.turns.extra)
+    names += [name for name in derived_names(network) if name not in names]
     for kind, column in _categories(network).items():
         names += [f"{kind}:*", *(f"{kind}:{level}" for level in column.levels if level)]
     if network.turns.angle_deg is not None:
@@ -177,6 +183,9 @@ def _feature(network: RoadNetwork, name: str) -> Feature:
             return Feature(name, of_turn=(Column((turns.extra[kind] == number).astype(np.int8), level=1),))
         if kind in columns.extra:
             return Feature(name, (Column((columns.extra[kind] == number).astype(np.int8), level=1),))
+    derived = derived_feature(network, name)
+    if derived is not None:
+        return derived
     source, factor = _SOURCES.get(name, (name, 1.0))
     values = getattr(columns, source, None) if source in _PLAIN else None
     if values is None or name in {"length_m", "travel_time_s"}:

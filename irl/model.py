@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.config import Config
+from ..core.config import Config, ContextConfig
 from ..core.types import Floats, Ids, Ints
 from ..graphs.costs import along_costs
 from ..graphs.export import to_geodataframe, to_networkx
@@ -53,6 +53,32 @@ class RegionSummary:
     note: str = ""
 
 
+def context_name(period: str, group: str) -> str:
+    """``peak``, ``commuter`` or ``peak/commuter``."""
+    return "/".join(filter(None, (period, group)))
+
+
+@dataclass(frozen=True, eq=False)
+class ContextReward:
+    """What was learned of the trips of one period, of one group, or of both."""
+
+    period: str
+    """Empty where there are no periods."""
+    group: str
+    """Empty where there are no groups."""
+    num_routes: int
+    coefficients: tuple[Coefficient, ...]
+    turn_cost: Floats
+    """float64[T], > 0."""
+    entry_cost: Floats
+    """float64[E], > 0."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, as a metric too."""
+        return context_name(self.period, self.group)
+
+
 @dataclass(frozen=True, eq=False)
 class LearnedModel:
     """A learned reward on its network, ready to serve."""
@@ -79,6 +105,9 @@ class LearnedModel:
     parts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Of a reward with corrections, an MLP or members: what `trodden.irl.rewards.building` made it of, and ``members``
     float64[K, P]; empty for a linear one, which is all in the coefficients."""
+    contexts: tuple[ContextReward, ...] = ()
+    """Rewards that differ by time of departure or by group; costs and coefficients above are then those of one reward
+    for all trips. `trodden.irl.contexts` says which a trip belongs to."""
 
     @property
     def ending(self) -> Ending:
@@ -140,6 +169,24 @@ class LearnedModel:
     def coefficient(self, name: str) -> float:
         """One coefficient by its feature's name; `KeyError` where there is none."""
         return {c.name: c.value for c in self.coefficients}[name]
+
+    def in_context(self, name: str) -> LearnedModel:
+        """The model of one context alone, for whatever knows of no contexts; `KeyError` where there is none.
+
+        It has no log-likelihood of its own.
+        """
+        own = {one.name: one for one in self.contexts}[name]
+        context, nothing = self.config.context, dict.fromkeys(("log_likelihood", "log_likelihood_per_route"))
+        reward = {"features": context.features_in(own.period, [one.name for one in self.coefficients])}
+        changed = {"reward": self.config.reward.model_copy(update=reward), "context": ContextConfig()}
+        return self.replace(
+            config=self.config.model_copy(update=changed),
+            coefficients=own.coefficients,
+            turn_cost=own.turn_cost,
+            entry_cost=own.entry_cost,
+            contexts=(),
+            summary={**self.summary, **nothing, "num_free_parameters": None, "covariances": {}, "context": name},
+        )
 
     def replace(self, **changes: Any) -> LearnedModel:
         """A copy with some fields changed."""

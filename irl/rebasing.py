@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +97,12 @@ def rebase(model: LearnedModel, network: RoadNetwork) -> Rebased:
     fresh = from_scales(network, spelled, supported, inputs)
     parameters = np.array([moved.parameters(fresh, member) for member in members])
     cost = _served(fresh, parameters, config)
+    moved_contexts = [rebase(model.in_context(one.name), network).model for one in model.contexts]
     rebased = model.replace(
+        contexts=tuple(
+            dataclasses.replace(one, turn_cost=there.turn_cost, entry_cost=there.entry_cost)
+            for one, there in zip(model.contexts, moved_contexts, strict=True)
+        ),
         network=network,
         config=model.config.model_copy(update={"reward": spelled}),
         turn_cost=cost,

@@ -21,11 +21,14 @@ from ..core.types import Floats, Ids
 from .texts import Texts, plain_number
 
 _COLUMNS = (
-    "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight and traveller"
+    "route_id, links (edge ids separated by spaces) or nodes (OSM node ids), optionally departure, weight, traveller "
+    "and group"
 )
 
 _KNOWN = frozenset({"route_id", "links", "nodes", "departure", "weight", "traveller", "is_simulated"})
 _ID = re.compile(r"-?0*[0-9]{1,19}")
+GROUP = "group"
+"""The column that is read as the group, unless another is named."""
 _ROWS = 1 << 13
 """Rows that are text at a time: some 40 MB of routes of 500 edges."""
 
@@ -46,6 +49,8 @@ class RouteTable:
     """Who made each route; None where the file has no such column, None in a row that does not say."""
     first_row: int = 0
     """Rows of the file that stand before these."""
+    group: Sequence[str | None] | None = None
+    """Which group the traveller belongs to; None where the file has no such column, and in a row that does not say."""
 
     def sequences(self, path: str | Path) -> tuple[Ids, Ids]:
         """(ids, first), int64: the ids of row r are ``ids[first[r] : first[r+1]]``.
@@ -89,7 +94,7 @@ class RouteTable:
         )
 
 
-def read_route_blocks(path: str | Path, *, rows: int = _ROWS) -> Iterator[RouteTable]:
+def read_route_blocks(path: str | Path, *, rows: int = _ROWS, group: str = GROUP) -> Iterator[RouteTable]:
     """Read a ``.csv`` or ``.parquet`` file of routes, so many rows at a time; a file without routes is one empty block.
 
     `InputFileError` says what is wrong with it: what concerns the whole file before the first block. Memory: the rows
@@ -98,16 +103,16 @@ def read_route_blocks(path: str | Path, *, rows: int = _ROWS) -> Iterator[RouteT
     source = Path(path)
     _require_route_file(source)
     try:
-        schema, batches = _open_csv(source) if source.suffix == ".csv" else _open_parquet(source, rows)
+        schema, batches = _open_csv(source) if source.suffix == ".csv" else _open_parquet(source, rows, group)
         column = _id_column(source, schema.names)
         done = 0
         for batch in batches:
             for begin in range(0, batch.num_rows, rows):
                 block = batch.slice(begin, rows)
-                yield _block(source, block, column, done)
+                yield _block(source, block, column, done, group)
                 done += block.num_rows
         if done == 0:
-            yield _block(source, pa.RecordBatch.from_pylist([], schema), column, 0)
+            yield _block(source, pa.RecordBatch.from_pylist([], schema), column, 0, group)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputFileError(
             path=path, problem=f"cannot be read ({error})", remedy="Check that the file is whole and of that format"
@@ -158,6 +163,8 @@ def _arrow_table(table: RouteTable) -> pa.Table:
     columns["is_simulated"] = pa.array(np.full(len(table.weight), table.is_simulated))
     if table.traveller is not None:
         columns["traveller"] = Texts.of(table.traveller).arrow().cast(pa.string())
+    if table.group is not None:
+        columns[GROUP] = Texts.of(table.group).arrow().cast(pa.string())
     return pa.table(columns)
 
 
@@ -179,10 +186,10 @@ def open_parquet(path: Path) -> Any:
     return pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
 
 
-def _open_parquet(path: Path, rows: int) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _open_parquet(path: Path, rows: int, group: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     # Unbuffered, a reader holds every column of a row group as the file has it.
     file = open_parquet(path)
-    wanted = [name for name in file.schema_arrow.names if name in _KNOWN]
+    wanted = [name for name in file.schema_arrow.names if name in _KNOWN or name == group]
     # One row group after the other: what was read of a group is kept until its iterator is gone.
     batches = (
         batch
@@ -232,7 +239,7 @@ def _id_column(path: Path, names: list[str]) -> str:
     return column
 
 
-def _block(path: Path, batch: pa.RecordBatch, column: str, first_row: int) -> RouteTable:
+def _block(path: Path, batch: pa.RecordBatch, column: str, first_row: int, group: str) -> RouteTable:
     names, count = batch.schema.names, batch.num_rows
     numbers = pa.array(np.arange(first_row + 1, first_row + count + 1)).cast(pa.string())
     ids = pc.coalesce(_texts(batch, "route_id"), numbers) if "route_id" in names else numbers
@@ -246,6 +253,7 @@ def _block(path: Path, batch: pa.RecordBatch, column: str, first_row: int) -> Ro
         bool(pc.any(pc.equal(flags, "true")).as_py()),
         Texts(_texts(batch, "traveller")) if "traveller" in names else None,
         first_row,
+        Texts(_texts(batch, group)) if group in names else None,
     )
 
 

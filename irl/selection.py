@@ -24,9 +24,8 @@ from ..core.files import write_file
 from ..core.types import Bools, Floats, Ids
 from ..graphs.road_graph import RoadNetwork
 from .demonstrations import Demonstrations, require_network
-from .evaluation import log_probabilities, match_routes
+from .evaluation import log_probabilities, match_learned
 from .measures import PairedComparison, compare_matches
-from .prediction import TripPredictor
 from .training import fit
 
 Measure = Literal["exact", "iou", "nll"]
@@ -235,6 +234,7 @@ def _stored_fold(
     """The outcome of a fold, from its file where it was worked out before; or why it failed."""
     document = {
         "routes": routes.digest(config.planner.ending),
+        **({"contexts": routes.context_digest()} if config.context.is_given else {}),
         "config": config.model_dump(mode="json"),
         "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
     }
@@ -263,7 +263,7 @@ def _fold(routes: Demonstrations, config: Config, rows: Ids, others: Ids) -> _Ou
     # Routes that the ending forbids are no fault of a candidate: all with one ending lose the same ones.
     held = routes.take(rows).for_ending(config.planner.ending)
     kept = rows[np.isin(np.array(routes.take(rows).route_id), np.array(held.route_id))]
-    matched, overlap = match_routes(TripPredictor(routes.network, held, model.ending), held, model.turn_cost)
+    matched, overlap = match_learned(model, held)
     return _Outcome(kept, matched, overlap, log_probabilities(model, held), seconds)
 
 

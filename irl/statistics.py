@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +66,8 @@ class ModelStatistics:
     covariances: dict[str, list[list[float | None]]]
     """``classical``, ``robust``, ``clustered``: rows in the order of the estimates."""
     is_simulated: bool
+    contexts: dict[str, tuple[Estimate, ...]] = field(default_factory=dict)
+    """Of a model with contexts, by their names; everything else is of its one reward for all trips."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as dictionaries, lists and numbers."""
@@ -136,6 +138,7 @@ def model_statistics(model: LearnedModel) -> ModelStatistics:
         bic=bic,
         covariances=summary.get("covariances", {}),
         is_simulated=model.is_simulated,
+        contexts={one.name: tuple(map(estimate, one.coefficients)) for one in model.contexts},
     )
 
 

@@ -37,7 +37,7 @@ def fit(
     """Learn a reward from demonstrations by maximum likelihood at the configured horizon.
 
     A linear one, or with ``[reward]`` corrections, an MLP or members what `trodden.irl.rewards` makes of it, under L2
-    penalties and stopped where held-out routes are predicted best.
+    penalties and stopped where held-out routes are predicted best. With ``[context]``, one for each context beside it.
 
     Infinity is MaxEnt IRL, the recursive logit; a finite horizon is RHIP; 0 is maximum-margin planning, which has no
     likelihood and no standard errors.
@@ -75,6 +75,10 @@ def fit(
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
     routes = demonstrations.for_ending(config.planner.ending)
+    if config.context.is_given:
+        from .context_fit import fit_contexts  # which asks for the reward of all here
+
+        return fit_contexts(network, routes, config, progress=progress, resume=resume)
     if not config.reward.is_plain:
         from .rewards.fitting import fit_reward  # an MLP takes seconds to import
 

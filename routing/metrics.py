@@ -54,6 +54,8 @@ class RoutingModel(Protocol):
         """Soft steps of the policy that the costs were learned for; probabilities are answered for infinity."""
         ...
 
+    # A `LearnedModel` may also have ``contexts``: see `trodden.routing.context_metrics`.
+
 
 @dataclass(frozen=True, eq=False)
 class PlainCosts:

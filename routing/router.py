@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, time
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from ..graphs.road_graph import RoadNetwork
 from ..graphs.spatial import DEFAULT_SNAP_LIMIT_M, EdgeIndex, Snap
 from ..irl.destinations import Ending
 from . import batches
+from .context_metrics import context_models, left_over, metric_in_context
 from .matrix import Matrix, check_annotations, cost_matrix
 from .metric_set import MetricSet
 from .metrics import Horizon, NamedCosts, PlainCosts, RoutingModel
@@ -175,6 +177,8 @@ class Router:
         metric: str | None = None,
         avoid: Mapping[str, float] | None = None,
         closed: Iterable[int] = (),
+        departure: str | datetime | time | None = None,
+        group: str | None = None,
         index: int | None = None,
     ) -> Route:
         """The cheapest route between two points.
@@ -199,6 +203,8 @@ class Router:
             cost what a metric does; the same ones again nothing.
         closed
             Source ids of edges that may not be used, for this request.
+        departure, group
+            Of the trip, where the model has contexts: `metric_at` says which costs that means.
         index
             Row of a batch, to be named in errors.
 
@@ -211,6 +217,8 @@ class Router:
         UnreachableError
             No route: names the cause and the nearest point that works.
         """
+        if departure is not None or group is not None:
+            metric = self.metric_at(departure, group, metric=metric)
         return self._find(origin, destination, via, self._costs(metric, avoid, closed), index)
 
     def routes(
@@ -306,6 +314,29 @@ class Router:
         """
         place = place_of(point, self.network)
         return self._edge_index().nearest_edges(*place, max(1, number), self._locator.snap_limit_m)
+
+    def metric_at(
+        self, departure: str | datetime | time | None = None, group: str | None = None, *, metric: str | None = None
+    ) -> str:
+        """The name of the costs of the context that a trip belongs to, for any method that takes a metric.
+
+        Parameters
+        ----------
+        departure
+            ``"08:30"``, ``"2024-05-03T08:30"``, or a time: on the wall clock, or with an offset and a date.
+        group
+            The traveller's.
+        metric
+            Name of the model's costs; those the router was made with where left out.
+
+        Raises
+        ------
+        ConfigurationError
+            The model has no contexts, or others than these say; a departure that is no time or in no period.
+        UnknownIdError
+            A group that no route was seen of, or no such metric; lists those there are.
+        """
+        return metric_in_context(self._metrics.get(metric), self._metrics.default, departure, group)
 
     def log_probability(self, route: Route, *, metric: str | None = None) -> float:
         """Log-probability of any route on this network under a metric: see `Route.log_probability`.
@@ -516,9 +547,17 @@ class Router:
         return Route(self.network, path, start, end, name, costs.turn_cost, costs.log_probability, version, ends, legs)
 
     def _put_model(self, name: str, model: RoutingModel) -> int:
-        costs = self._named(name, model.turn_cost, model.entry_cost, model.ending, model.horizon)
-        costs.model = model
-        return self._put(costs)
+        def made(name: str, model: RoutingModel) -> NamedCosts:
+            costs = self._named(name, model.turn_cost, model.entry_cost, model.ending, model.horizon)
+            costs.model = model
+            return costs
+
+        every = [made(name, model)]
+        every += [made(own, one) for own, one in context_models(name, model, self._metrics.default).items()]
+        for gone in left_over(self._metrics, name, {one.name for one in every}):
+            self.remove_metric(gone)
+        versions = [self._put(costs) for costs in every]
+        return versions[0]
 
     def _put(self, costs: NamedCosts) -> int:
         version = self._metrics.put(costs)

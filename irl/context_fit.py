@@ -1,0 +1,292 @@
+"""A reward per context, drawn to each other by a penalty: the mathematics of regions, with trips in place of turns.
+
+One reward for all contexts comes first, with everything that `trodden.irl.training.fit` says of it; then each context's
+coefficients maximise, together,
+
+    sum over contexts of the log-likelihood of their routes - lambda / 2 * sum_c |theta_c - mean(theta)|^2
+
+in scaled coefficients (`trodden.irl.pooling`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.config import Config, ContextConfig
+from ..core.types import Bools, Floats, Ints
+from ..graphs.road_graph import RoadNetwork
+from .batches import make_batch
+from .checkpoints import Checkpoint
+from .contexts import Contexts
+from .demonstrations import Demonstrations
+from .feature_columns import Features
+from .features import make_features
+from .inference import covariance
+from .model import Coefficient, ContextReward, LearnedModel, entry_costs
+from .planner import Planner
+from .pooling import Pooling
+from .problem import NO_VALUES
+from .progress import Progress
+from .regional_fit import RegionalOptimum, fit_regions_from
+from .trips import Batch
+
+_log = logging.getLogger(__name__)
+PENALTIES = (1e4, 1e3, 1e2, 10.0, 0.0)
+"""What ``penalty = "auto"`` tries beside infinity, each from where the one before it ended."""
+_TRIAL_STEPS = 50
+_RUNAWAY = 50.0
+"""Standard error in scaled coefficients beyond which there is no estimate."""
+_ALIKE = "these routes do not tell it apart from other features (constant over the choices, or collinear)"
+_RUNS_AWAY = "runs away: these routes (almost) never or always take it, so its size means nothing"
+
+
+@dataclass(frozen=True, eq=False)
+class _Bucket:
+    """One context's part of the likelihood."""
+
+    features: Features
+    planner: Planner
+    batch: Batch
+
+    def evaluate(self, coefficients: Floats) -> tuple[float, Floats] | str:
+        """(negative log-likelihood in nats, gradient float64[F]), or why there is none."""
+        try:
+            value, slope = self.planner.linear_log_likelihood(self.features, coefficients, self.batch)
+        except NO_VALUES as error:
+            return str(error)
+        return -value, -slope
+
+
+class ContextObjective:
+    """Tables of scaled coefficients float64[C, F] -> the loss of some routes, each under its context's reward.
+
+    Parameters
+    ----------
+    number
+        int32[R]: the context of each route.
+    scale
+        float64[F]: scaled coefficient = coefficient * scale.
+    """
+
+    def __init__(
+        self,
+        features: tuple[Features, ...],
+        routes: Demonstrations,
+        number: Ints,
+        config: Config,
+        scale: Floats,
+        planners: tuple[Planner, ...],
+    ) -> None:
+        self.scale, self.num_evaluations = scale, 0
+        self.weight = float(routes.weight.sum())
+        self._buckets: list[_Bucket | None] = []
+        for context, (own, planner) in enumerate(zip(features, planners, strict=True)):
+            rows = np.flatnonzero(number == context)
+            some = make_batch(routes.take(rows), planner.config) if len(rows) else None
+            self._buckets.append(None if some is None else _Bucket(own, planner, some))
+
+    def __call__(self, table: Floats) -> tuple[float, Floats] | str:
+        """(negative log-likelihood in nats, gradient float64[C, F]), or why there is none."""
+        self.num_evaluations += 1
+        total, gradient = 0.0, np.zeros_like(table)
+        for context, bucket in enumerate(self._buckets):
+            if bucket is None:
+                continue
+            found = bucket.evaluate(table[context] / self.scale)
+            if isinstance(found, str):
+                return found
+            total += found[0]
+            gradient[context] = found[1] / self.scale
+        return total, gradient
+
+
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    optimum: RegionalOptimum
+    penalty: float
+    held_out: dict[str, float | None]
+    num_evaluations: int
+
+
+def fit_contexts(
+    network: RoadNetwork,
+    routes: Demonstrations,
+    config: Config,
+    *,
+    progress: Progress | None = None,
+    resume: Checkpoint | None = None,
+) -> LearnedModel:
+    """Learn a linear reward per context, and one for all of them, which serves trips that name no context.
+
+    Parameters
+    ----------
+    routes
+        Possible under the ending; with departures or groups, as ``[context]`` asks.
+    progress, resume
+        Of the one reward for all, as for `trodden.irl.training.fit`; the contexts' own take a few times as long.
+
+    Raises
+    ------
+    ConfigurationError
+        A route of no period or group, a column of ``by_period`` that the network lacks, and what `fit` raises.
+    """
+    from .training import fit  # which calls this one
+
+    contexts = Contexts.of_routes(config.context, routes)
+    number = contexts.number_of_routes(routes)
+    plain = config.model_copy(update={"context": ContextConfig()})
+    names = make_features(network, config.reward.features).names
+    features = _features(network, config, contexts, names)
+    shared = fit(network, routes, plain, progress=progress, resume=resume)
+    started = time.perf_counter()
+    start = np.array([one.value for one in shared.coefficients])
+    learned, scale = _fit_all(features, routes, number, config, start)
+    rewards, raised = _rewards(network, contexts, features, learned, scale, number, config)
+    summary = {
+        **shared.summary,
+        "context": _summary(contexts, learned, raised, shared, time.perf_counter() - started),
+    }
+    return shared.replace(config=config, contexts=rewards, summary=summary)
+
+
+def _features(network: RoadNetwork, config: Config, contexts: Contexts, names: tuple[str, ...]) -> tuple[Features, ...]:
+    """The features of every context; those of one period are made once."""
+    made = {period: make_features(network, config.context.features_in(period, names)) for period, _ in contexts.pairs}
+    return tuple(made[period] for period, _ in contexts.pairs)
+
+
+def _fit_all(
+    features: tuple[Features, ...], routes: Demonstrations, number: Ints, config: Config, start: Floats
+) -> tuple[_Learned, Floats]:
+    squares = np.mean([one.range.mean_square for one in features], axis=0)
+    scale = np.where(squares > 0, np.sqrt(squares), 1.0)
+    turns, edge_id = routes.network.turns, routes.network.graph.edge_id
+    planners = tuple(Planner(turns, config.planner, edge_id=edge_id) for _ in features)
+
+    def objective(rows: Bools) -> ContextObjective:
+        at = np.flatnonzero(rows)
+        return ContextObjective(features, routes.take(at), number[at], config, scale, planners)
+
+    whole = objective(np.ones(len(routes), bool))
+    first = np.broadcast_to(start * scale, (len(features), len(start))).copy()
+    wanted = config.context.penalty
+    if wanted != "auto":
+        penalty = np.inf if wanted == "infinity" else float(wanted)
+        optimum = _fit(whole, first, penalty, config)
+        return _Learned(optimum, penalty, {}, whole.num_evaluations), scale
+    is_held_out = _held_out(number, config)
+    taught, asked = objective(~is_held_out), objective(is_held_out)
+    penalty, table, losses = _chosen(taught, asked, first, config)
+    optimum = _fit(whole, table, penalty, config)
+    evaluations = whole.num_evaluations + taught.num_evaluations + asked.num_evaluations
+    return _Learned(optimum, penalty, losses, evaluations), scale
+
+
+def _held_out(number: Ints, config: Config) -> Bools:
+    """bool[R]: routes that the penalty is chosen on, a share of every context; none of a context of a single route."""
+    generator, result = np.random.default_rng(config.training.seed), np.zeros(len(number), bool)
+    for context in np.unique(number):
+        rows = generator.permutation(np.flatnonzero(number == context))
+        count = min(round(config.context.validation_share * len(rows)), len(rows) - 1)
+        result[rows[:count]] = True
+    return result
+
+
+def _chosen(
+    taught: ContextObjective, asked: ContextObjective, start: Floats, config: Config
+) -> tuple[float, Floats, dict[str, float | None]]:
+    """(penalty under which held-out routes are likeliest, where its fit ended, their loss per route by penalty)."""
+    if asked.weight == 0:
+        return np.inf, start, {}
+    tables: dict[float, Floats] = {}
+    losses: dict[float, float] = {}
+    table, blocks = start, None
+    for penalty in (np.inf, *PENALTIES):
+        found = _fit(taught, table, penalty, config, blocks=blocks, is_trial=True)
+        table, blocks = found.table, found.curvature
+        told = asked(table)
+        tables[penalty], losses[penalty] = table, np.inf if isinstance(told, str) else told[0] / asked.weight
+        _log.info("penalty %g: %.5f nats per held-out route", penalty, losses[penalty])
+    best = min(losses, key=lambda penalty: losses[penalty])
+    shown = {f"{penalty:g}": loss if np.isfinite(loss) else None for penalty, loss in losses.items()}
+    return best, tables[best], shown
+
+
+def _fit(
+    objective: Callable[[Floats], tuple[float, Floats] | str],
+    start: Floats,
+    penalty: float,
+    config: Config,
+    *,
+    blocks: Floats | None = None,
+    is_trial: bool = False,
+) -> RegionalOptimum:
+    steps = config.training.max_iterations
+    return fit_regions_from(
+        objective,
+        start,
+        penalty,
+        blocks=blocks,
+        wants_errors=not is_trial,
+        max_steps=min(steps, _TRIAL_STEPS) if is_trial else steps,
+    )
+
+
+def _rewards(
+    network: RoadNetwork,
+    contexts: Contexts,
+    features: tuple[Features, ...],
+    learned: _Learned,
+    scale: Floats,
+    number: Ints,
+    config: Config,
+) -> tuple[tuple[ContextReward, ...], int]:
+    """What each context learned, and how many turns (of all contexts) were raised to the minimum cost."""
+    rows, raised, result = _estimates(learned, scale, features), 0, []
+    for at, (period, group) in enumerate(contexts.pairs):
+        coefficients = learned.optimum.table[at] / scale
+        cost = -features[at].reward(coefficients)
+        raised += int((cost < config.reward.minimum_cost).sum())
+        turn_cost = np.maximum(cost, config.reward.minimum_cost)
+        entry = entry_costs(features[at].edge_reward(coefficients), turn_cost, network.turns.to_edge)
+        result.append(ContextReward(period, group, int((number == at).sum()), rows[at], turn_cost, entry))
+    return tuple(result), raised
+
+
+def _estimates(learned: _Learned, scale: Floats, features: tuple[Features, ...]) -> list[tuple[Coefficient, ...]]:
+    """Coefficients of every context; standard errors are those of the posterior around the common mean."""
+    table = learned.optimum.table
+    pooling = Pooling(len(table), table.shape[1], learned.penalty)
+    found = covariance(pooling.hessian(learned.optimum.curvature), np.zeros((0, pooling.point(table).size)))
+    errors = pooling.table(found.errors(found.classical))
+    result = []
+    for own, values, sizes in zip(features, table, errors, strict=True):
+        row = []
+        for name, value, size, unit in zip(own.names, values, sizes, scale, strict=True):
+            note = _ALIKE if np.isnan(size) else _RUNS_AWAY if size > _RUNAWAY else ""
+            row.append(Coefficient(name, float(value / unit), None if note else float(size / unit), note))
+        result.append(tuple(row))
+    return result
+
+
+def _summary(
+    contexts: Contexts, learned: _Learned, raised: int, shared: LearnedModel, seconds: float
+) -> dict[str, Any]:
+    optimum = learned.optimum
+    return {
+        "penalty": "infinity" if np.isinf(learned.penalty) else learned.penalty,
+        "held_out_loss_by_penalty": learned.held_out,
+        "log_likelihood": -optimum.loss,
+        "log_likelihood_per_route": -optimum.loss / shared.summary["total_weight"],
+        "is_converged": optimum.is_converged,
+        "decrement": optimum.decrement,
+        "evaluations": learned.num_evaluations,
+        "raised_turns": raised,
+        "seconds": seconds,
+    }
