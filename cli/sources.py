@@ -10,6 +10,7 @@ from ..core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..graphs.assembly import Join, Progress
+    from ..graphs.driving_side import DriveOn
     from ..graphs.modes import Mode
     from ..graphs.moves import UTurns
     from ..graphs.road_graph import RoadNetwork
@@ -25,6 +26,9 @@ class Reader(Protocol):
         mode: Mode | None = None,
         u_turns: UTurns | None = None,
         include_service: bool = False,
+        drive_on: DriveOn = "auto",
+        elevation: str | Path | None = None,
+        columns: str | Path | None = None,
         progress: Progress | None = None,
     ) -> RoadNetwork:
         """Read."""

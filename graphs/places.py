@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .assembly import Join, Progress
+from .driving_side import DriveOn
 from .modes import Mode
 from .moves import UTurns
 from .overpass import Area, box_area, download_roads, place_area
@@ -24,6 +25,9 @@ def read_place(
     u_turns: UTurns | None = None,
     include_service: bool = False,
     class_speeds_kmh: Mapping[str, float] | None = None,
+    drive_on: DriveOn = "auto",
+    elevation: str | Path | None = None,
+    columns: str | Path | None = None,
     progress: Progress | None = None,
 ) -> RoadNetwork:
     """Read the roads of a place from the servers of OpenStreetMap, turn restrictions included.
@@ -34,7 +38,7 @@ def read_place(
         A name, as ``"Krems an der Donau, Austria"``, or (west, south, east, north) in degrees.
     keep
         Where to leave the downloaded ``.osm`` file, from which the same network can be read again.
-    join, mode, u_turns, include_service, class_speeds_kmh, progress
+    join, mode, u_turns, include_service, class_speeds_kmh, drive_on, elevation, columns, progress
         See `trodden.graphs.reading.read_roads`.
 
     Returns
@@ -71,6 +75,9 @@ def read_place(
             u_turns=u_turns,
             include_service=include_service,
             class_speeds_kmh=class_speeds_kmh,
+            drive_on=drive_on,
+            elevation=elevation,
+            columns=columns,
             progress=progress,
         )
     return replace(network, report={**network.report, "source": area.name, "downloaded": got.report})

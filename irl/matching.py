@@ -8,6 +8,7 @@ passed must do for a route; means of points that lie close in time; noise and sc
 
 from __future__ import annotations
 
+import copy
 import queue
 from collections import deque
 from collections.abc import Iterator
@@ -69,6 +70,8 @@ class MatchingSettings:
     """Nor what would end so many nats below the best sequence up to that point."""
     max_ratio: float = 2.5
     """Nor those whose free-flow time is more than so many times the time that passed."""
+    min_edges: int = 2
+    """Routes of fewer edges are left out: on one edge no choice was made."""
     threads: int = 0
     """0: one per CPU, at most 8. Results do not depend on it."""
 
@@ -90,8 +93,9 @@ class MatchingSettings:
             raise ConfigurationError(
                 where="matching, max_candidates", problem=f"{self.max_candidates} is not between 1 and 1024"
             )
-        if self.max_dropped < 0:
-            raise ConfigurationError(where="matching, max_dropped", problem="is negative")
+        for name, least in (("max_dropped", 0), ("min_edges", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(where=f"matching, {name}", problem=f"{getattr(self, name)} is below {least}")
         if self.paths_by not in ("travel_time", "length"):
             raise ConfigurationError(
                 where="matching, paths_by", problem=f"{self.paths_by!r} is neither travel_time nor length"
@@ -105,7 +109,8 @@ class Matched:
     row: Ids
     """int64[R], the trace that each route is of."""
     first: Ids
-    """int64[R+1]: the edges of route r are ``edge[first[r] : first[r+1]]``; two or more, each pair a permitted turn."""
+    """int64[R+1]: the edges of route r are ``edge[first[r] : first[r+1]]``; `MatchingSettings.min_edges` or more, each
+    pair a permitted turn."""
     edge: Ints
     """int32, edge positions."""
     is_sure: Floats
@@ -181,6 +186,23 @@ class TraceMatcher:
         np.maximum.at(lengths, self._grid.edge, self._grid.along_m)
         return lengths
 
+    def altered(self, settings: MatchingSettings, *, turn_cost: Floats | None = None) -> TraceMatcher:
+        """The same roads under other settings and costs; ``paths_by`` and ``threads`` stay as they were.
+
+        Everything large is shared, so that it costs microseconds, and with ``turn_cost`` 8 bytes per turn.
+        """
+        other = copy.copy(self)
+        other.settings = settings
+        if turn_cost is not None:
+            checked = check_costs(self.network.turns, turn_cost, self.network.graph.edge_id)
+            other._roads = self._roads._replace(turn_cost=np.array(checked, np.float64))
+        return other
+
+    @property
+    def length_m(self) -> Floats:
+        """float64[E], what `Matched.point_along_m` is measured against: as drawn, where the network has no lengths."""
+        return self._roads.length_m
+
     @property
     def bounds_deg(self) -> tuple[Floats, Floats]:
         """((latitude, longitude) of the south-west corner, of the north-east corner) of the roads."""
@@ -207,7 +229,7 @@ class TraceMatcher:
             )
         return noise
 
-    def match(self, traces: Traces, noise: Noise | None = None) -> Matched:
+    def match(self, traces: Traces, noise: Noise | None = None, *, sigma_m: Floats | None = None) -> Matched:
         """The routes of traces.
 
         Parameters
@@ -216,6 +238,8 @@ class TraceMatcher:
             Without NaN in their places, in the order of time: what `trodden.irl.trace_cleaning.clean` leaves.
         noise
             Default: `estimate` of these traces.
+        sigma_m
+            float64[P], the standard deviation of each point's error, where receivers tell; NaN: that of the noise.
 
         Notes
         -----
@@ -224,7 +248,10 @@ class TraceMatcher:
         """
         noise = self.estimate(traces) if noise is None else noise
         rules = self._rules(noise)
-        parts = list(self._by_block(traces, noise, rules))
+        sigma = np.full(traces.num_points, noise.sigma_m)
+        if sigma_m is not None:
+            sigma = np.where(np.isnan(sigma_m), sigma, sigma_m)
+        parts = list(self._by_block(traces, noise, rules, sigma))
         return _joined(parts, traces)
 
     def _rules(self, noise: Noise) -> Rules:
@@ -234,7 +261,7 @@ class TraceMatcher:
             radius_m=radius,
             max_candidates=s.max_candidates,
             beta_m=noise.beta_m,
-            back_m=2.0 * noise.point_sigma_m + 5.0,
+            back_m=noise.back_m,
             max_excess=s.max_excess,
             detour_m=150.0,
             max_ratio=s.max_ratio,
@@ -244,15 +271,18 @@ class TraceMatcher:
             max_dropped=s.max_dropped,
             beam=s.max_behind,
             stub_m=min(noise.point_sigma_m, 20.0),
+            min_edges=s.min_edges,
         )
 
-    def _by_block(self, traces: Traces, noise: Noise, rules: Rules) -> Iterator[tuple[Found, PointAnswers, Ids, int]]:
+    def _by_block(
+        self, traces: Traces, noise: Noise, rules: Rules, sigma_m: Floats
+    ) -> Iterator[tuple[Found, PointAnswers, Ids, int]]:
         # Blocks of whole traces, of a fixed size: no result depends on the threads.
         edges = np.searchsorted(traces.first, np.arange(0, traces.num_points + BLOCK_POINTS, BLOCK_POINTS))
         bounds = np.unique(np.append(edges[edges < len(traces)], [0, len(traces)])).tolist()
 
         def task(block: tuple[int, int]) -> tuple[Found, PointAnswers, Ids, int]:
-            return self._match_block(traces, noise, rules, *block)
+            return self._match_block(traces, noise, rules, sigma_m, *block)
 
         blocks = pairwise(bounds)
         if self._threads == 1 or len(bounds) <= 2:
@@ -266,11 +296,11 @@ class TraceMatcher:
                 yield answer
 
     def _match_block(
-        self, traces: Traces, noise: Noise, rules: Rules, begin: int, end: int
+        self, traces: Traces, noise: Noise, rules: Rules, sigma_m: Floats, begin: int, end: int
     ) -> tuple[Found, PointAnswers, Ids, int]:
         """(routes, what became of the points kept, where those stand in all traces, first trace)."""
         low, high = int(traces.first[begin]), int(traces.first[end])
-        points, first = _points(traces, noise, low, high), traces.first[begin : end + 1] - low
+        points, first = _points(traces, sigma_m, low, high), traces.first[begin : end + 1] - low
         is_timed = not bool(np.isnan(points.time_s).any())
         is_mean = self.settings.average and is_timed and noise.window_s > 0
         thin, begins, origin, _ = condense(points, first, noise.window_s, noise.white_m, 2.0 * noise.sigma_m, is_mean)
@@ -346,13 +376,13 @@ def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: 
     )
 
 
-def _points(traces: Traces, noise: Noise, low: int, high: int) -> Points:
+def _points(traces: Traces, sigma_m: Floats, low: int, high: int) -> Points:
     nothing = np.full(high - low, np.nan)
     return Points(
         np.array(traces.latitude_deg[low:high]),
         np.array(traces.longitude_deg[low:high]),
         np.array(traces.time_s[low:high]),
-        np.full(high - low, noise.sigma_m),
+        np.array(sigma_m[low:high]),
         nothing if traces.heading_deg is None else np.array(traces.heading_deg[low:high]),
         nothing if traces.speed_kmh is None else np.array(traces.speed_kmh[low:high]),
     )

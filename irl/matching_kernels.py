@@ -156,7 +156,7 @@ def _is_gap(points: Points, one: int, other: int, rules: Rules) -> bool:
 def _finish(
     roads: Roads, scratch: Scratch, lattice: Lattice, rules: Rules, trip: int, found: Found, answers: PointAnswers
 ) -> bool:
-    """Add the best route through a chain to those found; none where it has but one point or edge. False: full."""
+    """Add the best route through a chain to those found; none where it has one point or too few edges. False: full."""
     layers, size = lattice.sizes[0], 1
     chosen = np.empty(layers, np.int64)
     chosen[-1] = 0
@@ -167,7 +167,7 @@ def _finish(
         chosen[layer - 1] = lattice.back[layer, chosen[layer]]
         size += lattice.path_size[_pair(lattice, layer, chosen)]
     _note(lattice, chosen, CUT if layers > 1 else ALONE, answers)
-    if size < 2:
+    if layers < 2 or size < rules.min_edges:
         return True
     route, begin = found.sizes[0], found.sizes[1]
     if route == len(found.trip) or begin + size > len(found.edge):

@@ -73,6 +73,8 @@ class Rules(NamedTuple):
     """Steps are not looked for that would end so many nats below the best sequence up to the same point."""
     stub_m: float
     """An end edge of which less was travelled is left out."""
+    min_edges: int
+    """Routes of fewer edges are no routes."""
 
 
 class Lattice(NamedTuple):

@@ -61,7 +61,7 @@ def clean(traces: Traces, bounds_deg: tuple[Floats, Floats] | None = None) -> Cl
     is_repeated = _is_repeated(traces)
     counts["duplicate"] += int(is_repeated.sum())
     traces = traces.keep(~is_repeated)
-    is_jump = _is_jump(traces)
+    is_jump = jumps(traces)
     counts["jump"] += int(is_jump.sum())
     traces = traces.keep(~is_jump)
     reasons: dict[int, tuple[str, str]] = {}
@@ -144,7 +144,7 @@ def _is_repeated(traces: Traces) -> Bools:
     return result
 
 
-def _is_jump(traces: Traces) -> Bools:
+def jumps(traces: Traces) -> Bools:
     """bool[P]: farther from both neighbours than anything drives, while these are near enough to each other."""
     count, row = traces.num_points, traces.row_of_point
     result = np.zeros(count, bool)

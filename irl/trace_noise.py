@@ -42,6 +42,11 @@ class Noise:
     interval_s: float = math.nan
     """Usual time between points; NaN without times."""
 
+    @property
+    def back_m(self) -> float:
+        """Going back along an edge by so much is standing still."""
+        return 2.0 * self.point_sigma_m + 5.0
+
 
 def first_guess(traces: Traces, sigma_m: float | None, beta_m: float | None) -> Noise:
     """What can be said before anything is matched."""

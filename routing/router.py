@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, time
 from functools import cached_property
 from types import MappingProxyType
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .alternatives import Alternatives
     from .explaining import Explainer
     from .reachable import By, Reachable
+    from .trace_matching import MatchedTrace, Matchers
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
@@ -86,6 +87,7 @@ class Router:
         self._metrics = MetricSet(metric)
         self._requests = RequestCosts()
         self._explainer: Explainer | None = None
+        self._matchers: Matchers | None = None
         self._put_model(metric, model)
 
     @classmethod
@@ -167,6 +169,8 @@ class Router:
         """
         self._metrics.remove(name)
         self._requests.forget(name)
+        if self._matchers is not None:
+            self._matchers.forget(name)
 
     def route(
         self,
@@ -337,6 +341,57 @@ class Router:
             A group that no route was seen of, or no such metric; lists those there are.
         """
         return metric_in_context(self._metrics.get(metric), self._metrics.default, departure, group)
+
+    def match(
+        self,
+        points: Iterable[PointLike],
+        times: Iterable[float] | None = None,
+        *,
+        sigma_m: float | Sequence[float] | None = None,
+        metric: str | None = None,
+        max_gap_s: float = 360.0,
+        thin: bool = False,
+        stops: Collection[int] | None = None,
+    ) -> MatchedTrace:
+        """A GPS trace put on the road: a route for each connected piece of it, and what became of each point.
+
+        Parameters
+        ----------
+        points
+            Coordinates in the order of travel, two or more; an array float64[P, 2] of (latitude, longitude) too.
+        times
+            Seconds since any moment, never falling; where left out, the time that passed rules nothing out.
+        sigma_m
+            Standard deviation of a point's error per axis, for all or for each (NaN: not known); estimated from the
+            trace where left out. Below 1 m counts as 1 m.
+        metric
+            Name of the costs that the routes are given under, and that paths between two points are cheapest by.
+        max_gap_s
+            The trace is cut between points farther apart in time.
+        thin
+            Points so near to the one before that noise is larger than the way between them are left out. Otherwise
+            each is put on the route between its neighbours.
+        stops
+            Positions of the points that legs begin and end at, beside the ends of pieces; all placed ones where left
+            out.
+
+        Raises
+        ------
+        PointFormatError, InvalidValueError, ConfigurationError
+            A point, time or number that cannot be used; names the point. One point.
+        MissingDataError
+            The network has no coordinates.
+
+        Notes
+        -----
+        docs/matching.md says how. Some milliseconds for a hundred points; the first call makes the matcher, 110
+        bytes per edge or point of a shape, and compiles it where nobody has.
+        """
+        from .trace_matching import TraceWishes, match_trace
+
+        costs = self._costs(metric)
+        wishes = TraceWishes(sigma_m, max_gap_s, thin, stops)
+        return match_trace(self._matchers_made().under(costs), costs, points, times, wishes)
 
     def log_probability(self, route: Route, *, metric: str | None = None) -> float:
         """Log-probability of any route on this network under a metric: see `Route.log_probability`.
@@ -574,6 +629,14 @@ class Router:
         if not avoid and closed == ():
             return costs
         return self._requests.costs(costs, avoid or _NOTHING, closed_edges(self.network, closed))
+
+    def _matchers_made(self) -> Matchers:
+        from .trace_matching import Matchers
+
+        with self._lock:
+            if self._matchers is None:
+                self._matchers = Matchers(self.network)
+            return self._matchers
 
     def _edge_index(self) -> EdgeIndex:
         # Only coordinate queries pay for the index, and only one thread builds it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import shapely
@@ -35,9 +35,9 @@ def route_answer(router: Router, streets: Streets, request: RouteRequest, found:
     legs = found[0].legs
     snaps = [*(leg.origin_snap for leg in legs), legs[-1].destination_snap]
     check_radiuses(snaps, request.at.radiuses)
-    answer: dict[str, Any] = {"code": "Ok", "routes": [_route(router, streets, request, one) for one in found]}
+    answer: dict[str, Any] = {"code": "Ok", "routes": [route_object(router, streets, request, one) for one in found]}
     if not request.at.skip_waypoints:
-        answer["waypoints"] = [_waypoint(streets, snap) for snap in snaps if snap is not None]
+        answer["waypoints"] = [waypoint(streets, snap) for snap in snaps if snap is not None]
     return answer
 
 
@@ -51,7 +51,7 @@ def table_answer(router: Router, streets: Streets, request: TableRequest, metric
     if "distance" in request.annotations:
         answer["distances"] = _rows(matrix.length_m, 1)
     if not request.at.skip_waypoints:
-        waypoints = [_waypoint(streets, snap) for snap in snaps]
+        waypoints = [waypoint(streets, snap) for snap in snaps]
         answer["sources"] = [waypoints[index] for index in request.sources]
         answer["destinations"] = [waypoints[index] for index in request.destinations]
     answer["trodden"] = {"metric": metric, "version": matrix.version}
@@ -70,7 +70,7 @@ def nearest_answer(router: Router, streets: Streets, request: NearestRequest, sn
             break
         ends = [int(graph.node_id[graph.tail[snap.edge]]), int(graph.node_id[graph.head[snap.edge]])]
         edge = {"edge_id": int(graph.edge_id[snap.edge]), "fraction": round(snap.fraction, 6)}
-        waypoints.append(_waypoint(streets, snap) | {"nodes": ends, "trodden": edge})
+        waypoints.append(waypoint(streets, snap) | {"nodes": ends, "trodden": edge})
     return {"code": "Ok", "waypoints": waypoints}
 
 
@@ -98,7 +98,34 @@ def simplified(line: Floats) -> Floats:
     return np.asarray(found)
 
 
-def _route(router: Router, streets: Streets, request: RouteRequest, found: Answered) -> dict[str, Any]:
+class RouteWishes(Protocol):
+    """What a request says of how its routes are told."""
+
+    @property
+    def steps(self) -> bool:
+        """With instructions."""
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """With values per segment."""
+
+    @property
+    def geometries(self) -> str:
+        """One of `GEOMETRIES`."""
+
+    @property
+    def overview(self) -> str:
+        """One of `OVERVIEWS`."""
+
+    @property
+    def extras(self) -> frozenset[str]:
+        """Some of `EXTRAS`."""
+
+
+def route_object(
+    router: Router, streets: Streets, request: RouteWishes, found: Answered, line: Floats | None = None
+) -> dict[str, Any]:
+    """OSRM's route object; ``line`` is the whole route's, float64[P, 2], where it is known already."""
     write = geometry_writer(request.geometries)
     legs = [_leg(leg, streets, request, write) for leg in found.legs]
     answer: dict[str, Any] = {
@@ -108,15 +135,16 @@ def _route(router: Router, streets: Streets, request: RouteRequest, found: Answe
     first = found.legs[0]
     answer["weight_name"] = first.metric
     if request.overview != "false":
-        parts = [leg.geometry for leg in found.legs]
-        line = parts[0] if len(parts) == 1 else np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
+        if line is None:
+            parts = [leg.geometry for leg in found.legs]
+            line = parts[0] if len(parts) == 1 else np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
         answer["geometry"] = write(simplified(line) if request.overview == "simplified" else line)
     answer["legs"] = legs
     answer["trodden"] = _extras(router, request, found)
     return answer
 
 
-def _leg(leg: Route, streets: Streets, request: RouteRequest, write: Callable[[Floats], Any]) -> dict[str, Any]:
+def _leg(leg: Route, streets: Streets, request: RouteWishes, write: Callable[[Floats], Any]) -> dict[str, Any]:
     known = leg.network.attributes
     answer: dict[str, Any] = {
         "distance": None if known.length_m is None else round(leg.length_m, 1),
@@ -135,7 +163,7 @@ def _leg(leg: Route, streets: Streets, request: RouteRequest, write: Callable[[F
     return answer
 
 
-def _extras(router: Router, request: RouteRequest, found: Answered) -> dict[str, Any]:
+def _extras(router: Router, request: RouteWishes, found: Answered) -> dict[str, Any]:
     first = found.legs[0]
     extras: dict[str, Any] = {"metric": first.metric, "version": first.version}
     if found.alternative is not None:
@@ -158,7 +186,8 @@ def alternative_facts(one: Alternative) -> dict[str, Any]:
     }
 
 
-def _waypoint(streets: Streets, snap: Snap) -> dict[str, Any]:
+def waypoint(streets: Streets, snap: Snap) -> dict[str, Any]:
+    """OSRM's waypoint object."""
     return {
         "location": [round(snap.longitude_deg, 6), round(snap.latitude_deg, 6)],
         "name": streets.name(snap.edge),

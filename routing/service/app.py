@@ -29,8 +29,8 @@ from .state import ServiceState
 _PAGE = Path(__file__).parent / "page"
 _POLICY = "default-src 'self'; img-src 'self' data:"
 _DESCRIPTION = (
-    "Routes under learned costs. `/route/v1`, `/table/v1` and `/nearest/v1` are OSRM's; weight is the cost under the "
-    "metric that the profile names, duration free-flow seconds, distance metres."
+    "Routes under learned costs. `/route/v1`, `/table/v1`, `/nearest/v1` and `/match/v1` are OSRM's; weight is the "
+    "cost under the metric that the profile names, duration free-flow seconds, distance metres."
 )
 
 
@@ -147,10 +147,10 @@ def _problem(error: ServiceRequestError, headers: dict[str, str] | None = None) 
 
 def _no_such_place(path: str) -> ServiceRequestError:
     parts = path.strip("/").split("/")
-    if parts[0] in {"match", "trip", "tile"}:
-        problem = f"the service {parts[0]} is not offered; there are route, table and nearest"
+    if parts[0] in {"trip", "tile"}:
+        problem = f"the service {parts[0]} is not offered; there are route, table, nearest and match"
         return ServiceRequestError(code="InvalidService", problem=problem)
-    if parts[0] in {"route", "table", "nearest"}:
+    if parts[0] in {"route", "table", "nearest", "match"}:
         if len(parts) > 1 and parts[1] != "v1":
             problem = f"version {parts[1][:20]!r} is not offered; there is v1"
             return ServiceRequestError(code="InvalidVersion", problem=problem)

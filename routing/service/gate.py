@@ -18,7 +18,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger(__name__)
-_OSRM = frozenset({"route", "table", "nearest"})
+_OSRM = frozenset({"route", "table", "nearest", "match"})
 _OWN = frozenset({"alternatives", "explain", "reachable", "routes", "metrics", "network", "roads"})
 _OTHER = frozenset({"health", "metrics", "docs", "openapi.json"})
 

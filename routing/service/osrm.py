@@ -1,4 +1,4 @@
-"""OSRM's services: ``/route/v1``, ``/table/v1`` and ``/nearest/v1``, read and answered as osrm-routed does."""
+"""OSRM's services `route`, `table`, `nearest` and `match`, version 1: read and answered as osrm-routed does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from fastapi.routing import APIRoute
 
 from .answers import nearest_answer, route_answer, table_answer
 from .asking import find_nearest, find_routes, find_table, metric_of
+from .match_requests import read_match
+from .matchings import find_matchings, match_answer
 from .requests import EXTRAS, GEOMETRIES, OVERVIEWS, read_nearest, read_route, read_table
-from .schemas import NearestAnswer, Problem, RouteAnswer, TableAnswer
+from .schemas import MatchAnswer, NearestAnswer, Problem, RouteAnswer, TableAnswer
 from .state import ServiceState, reply
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -21,6 +23,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 _BOOLEAN = {"type": "string", "enum": ["true", "false"]}
 _TEXT = {"type": "string"}
+_TOLD: dict[str, dict[str, Any]] = {
+    "steps": _BOOLEAN,
+    "annotations": _TEXT,
+    "geometries": {"type": "string", "enum": list(GEOMETRIES)},
+    "overview": {"type": "string", "enum": list(OVERVIEWS)},
+}
+"""How routes are told."""
 
 
 class _PlainRoute(APIRoute):
@@ -32,8 +41,14 @@ class _PlainRoute(APIRoute):
 
 
 def osrm_routes(state: ServiceState) -> APIRouter:
-    """The three services."""
+    """The four services."""
     api = APIRouter(tags=["OSRM"], route_class=_PlainRoute)
+    for add in (_add_route, _add_table, _add_nearest, _add_match):
+        add(api, state)
+    return api
+
+
+def _add_route(api: APIRouter, state: ServiceState) -> None:
     router, settings = state.router, state.settings
 
     @api.get(
@@ -41,10 +56,7 @@ def osrm_routes(state: ServiceState) -> APIRouter:
         responses={200: {"model": RouteAnswer}, **PROBLEMS},
         openapi_extra=_parameters(
             alternatives=_TEXT,
-            steps=_BOOLEAN,
-            annotations=_TEXT,
-            geometries={"type": "string", "enum": list(GEOMETRIES)},
-            overview={"type": "string", "enum": list(OVERVIEWS)},
+            **_TOLD,
             continue_straight={"type": "string", "enum": ["default", "true", "false"]},
             radiuses=_TEXT,
             exclude=_TEXT,
@@ -63,6 +75,10 @@ def osrm_routes(state: ServiceState) -> APIRouter:
             return reply(route_answer(router, state.streets, wanted, find_routes(router, wanted, metric)))
 
         return work() if wanted.is_quick else await state.slowly(work)
+
+
+def _add_table(api: APIRouter, state: ServiceState) -> None:
+    router, settings = state.router, state.settings
 
     @api.get(
         "/table/v1/{profile}/{coordinates:path}",
@@ -88,6 +104,10 @@ def osrm_routes(state: ServiceState) -> APIRouter:
 
         return await state.slowly(work)
 
+
+def _add_nearest(api: APIRouter, state: ServiceState) -> None:
+    router, settings = state.router, state.settings
+
     @api.get(
         "/nearest/v1/{profile}/{coordinates:path}",
         responses={200: {"model": NearestAnswer}, **PROBLEMS},
@@ -99,7 +119,32 @@ def osrm_routes(state: ServiceState) -> APIRouter:
         metric_of(router, request.path_params["profile"])
         return reply(nearest_answer(router, state.streets, wanted, find_nearest(router, wanted)))
 
-    return api
+
+def _add_match(api: APIRouter, state: ServiceState) -> None:
+    router, settings = state.router, state.settings
+
+    @api.get(
+        "/match/v1/{profile}/{coordinates:path}",
+        responses={200: {"model": MatchAnswer}, **PROBLEMS},
+        openapi_extra=_parameters(
+            timestamps={"type": "string", "description": "seconds per coordinate, separated by semicolons"},
+            radiuses={"type": "string", "description": "standard deviation per coordinate in metres"},
+            gaps={"type": "string", "enum": ["split", "ignore"]},
+            tidy=_BOOLEAN,
+            waypoints=_TEXT,
+            **_TOLD,
+            skip_waypoints=_BOOLEAN,
+        ),
+    )
+    async def match(request: Request) -> Response:
+        """The routes of a GPS trace `lon,lat;lon,lat;...`."""
+        wanted = read_match(*_asked(request), settings)
+        metric = metric_of(router, request.path_params["profile"])
+
+        def work() -> Response:
+            return reply(match_answer(router, state.streets, wanted, find_matchings(router, wanted, metric)))
+
+        return await state.slowly(work)
 
 
 def _asked(request: Request) -> tuple[str, str]:

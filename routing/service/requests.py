@@ -5,22 +5,20 @@ Nothing is ignored that could change an answer: an option that is not known or n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
-from urllib.parse import unquote
 
 from ...core.errors import ConfigurationError, ServiceRequestError
 from ..lines import decode_polyline
 from ..points import Coordinate
+from .options import among, choice, each, flag, integer, number, positions, read_options, refuse, short
 from .settings import ServiceSettings
 
-_T = TypeVar("_T")
-
-_GENERAL = frozenset(
+GENERAL = frozenset(
     {"radiuses", "bearings", "hints", "generate_hints", "approaches", "exclude", "snapping", "skip_waypoints", "format"}
 )
-_ROUTE = _GENERAL | {
+"""Options of every service."""
+_ROUTE = GENERAL | {
     "alternatives",
     "steps",
     "annotations",
@@ -32,8 +30,8 @@ _ROUTE = _GENERAL | {
     "avoid",
     "closed",
 }
-_TABLE = _GENERAL | {"sources", "destinations", "annotations", "scale_factor", "fallback_speed", "trodden"}
-_NEAREST = _GENERAL | {"number"}
+_TABLE = GENERAL | {"sources", "destinations", "annotations", "scale_factor", "fallback_speed", "trodden"}
+_NEAREST = GENERAL | {"number"}
 
 GEOMETRIES = ("polyline", "polyline6", "geojson")
 OVERVIEWS = ("simplified", "full", "false")
@@ -99,19 +97,19 @@ class NearestRequest:
 
 def read_route(coordinates: str, query: str, limits: ServiceSettings) -> RouteRequest:
     """A route request; `ServiceRequestError` says what is wrong with it and where."""
-    options = _options(query, _ROUTE)
-    at = _points(coordinates, options, limits.max_points, least=2)
+    options = read_options(query, _ROUTE)
+    at = read_points(coordinates, options, limits.max_points, least=2)
     if "waypoints" in options:
-        _refuse("waypoints", "is not supported: every coordinate is a stop-over")
+        refuse("waypoints", "is not supported: every coordinate is a stop-over")
     return RouteRequest(
         at=at,
         alternatives=_alternatives(options.get("alternatives", "false"), limits.max_alternatives),
-        steps=_flag(options, "steps"),
-        annotations=_annotations(options.get("annotations", "false")),
-        geometries=_choice(options, "geometries", GEOMETRIES),
-        overview=_choice(options, "overview", OVERVIEWS),
-        continue_straight=_choice(options, "continue_straight", ("default", "true", "false")) != "false",
-        extras=frozenset(_among("trodden", options.get("trodden", ""), EXTRAS)),
+        steps=flag(options, "steps"),
+        annotations=read_annotations(options.get("annotations", "false")),
+        geometries=choice(options, "geometries", GEOMETRIES),
+        overview=choice(options, "overview", OVERVIEWS),
+        continue_straight=choice(options, "continue_straight", ("default", "true", "false")) != "false",
+        extras=frozenset(among("trodden", options.get("trodden", ""), EXTRAS)),
         avoid=read_factors(options.get("avoid", "")),
         closed=read_edges(options.get("closed", "")),
     )
@@ -119,15 +117,15 @@ def read_route(coordinates: str, query: str, limits: ServiceSettings) -> RouteRe
 
 def read_table(coordinates: str, query: str, limits: ServiceSettings) -> TableRequest:
     """A table request; `ServiceRequestError` says what is wrong with it and where."""
-    options = _options(query, _TABLE)
-    at = _points(coordinates, options, limits.max_points, least=1)
+    options = read_options(query, _TABLE)
+    at = read_points(coordinates, options, limits.max_points, least=1)
     if "fallback_speed" in options:
-        _refuse("fallback_speed", "is not supported: a pair without a route is null")
-    scale = _number("scale_factor", options.get("scale_factor", "1"))
+        refuse("fallback_speed", "is not supported: a pair without a route is null")
+    scale = number("scale_factor", options.get("scale_factor", "1"))
     if not 0 < scale < 1e6:
-        _refuse("scale_factor", "must be a number above 0")
-    sources = _positions("sources", options.get("sources", "all"), len(at.points))
-    destinations = _positions("destinations", options.get("destinations", "all"), len(at.points))
+        refuse("scale_factor", "must be a number above 0")
+    sources = positions("sources", options.get("sources", "all"), len(at.points))
+    destinations = positions("destinations", options.get("destinations", "all"), len(at.points))
     if len(sources) * len(destinations) > limits.max_table_cells:
         problem = f"{len(sources)} x {len(destinations)} is more than this server's {limits.max_table_cells}"
         raise ServiceRequestError(code="TooBig", problem=problem)
@@ -135,19 +133,19 @@ def read_table(coordinates: str, query: str, limits: ServiceSettings) -> TableRe
         at=at,
         sources=sources,
         destinations=destinations,
-        annotations=_among("annotations", options.get("annotations", "duration"), ("duration", "distance")),
+        annotations=among("annotations", options.get("annotations", "duration"), ("duration", "distance")),
         scale_factor=scale,
-        with_cost="cost" in _among("trodden", options.get("trodden", ""), ("cost",)),
+        with_cost="cost" in among("trodden", options.get("trodden", ""), ("cost",)),
     )
 
 
 def read_nearest(coordinates: str, query: str, limits: ServiceSettings) -> NearestRequest:
     """A nearest request; `ServiceRequestError` says what is wrong with it and where."""
-    options = _options(query, _NEAREST)
-    at = _points(coordinates, options, 1, least=1)
-    number = _integer("number", options.get("number", "1"))
+    options = read_options(query, _NEAREST)
+    at = read_points(coordinates, options, 1, least=1)
+    number = integer("number", options.get("number", "1"))
     if number < 1:
-        _refuse("number", "must be at least 1")
+        refuse("number", "must be at least 1")
     if number > limits.max_nearest:
         raise ServiceRequestError(code="TooBig", problem=f"number {number} is above this server's {limits.max_nearest}")
     return NearestRequest(at, number)
@@ -158,40 +156,41 @@ def read_factors(text: str) -> dict[str, float]:
     factors = {}
     for part in filter(None, text.split(",")):
         name, colon, value = part.partition(":")
-        factors[name] = _number("avoid", value) if colon else _refuse("avoid", f"{_short(part)} is not NAME:FACTOR")
+        factors[name] = number("avoid", value) if colon else refuse("avoid", f"{short(part)} is not NAME:FACTOR")
         if not 0 < factors[name] < 1e9:
-            _refuse("avoid", f"the factor of {_short(name)} must be a number above 0")
+            refuse("avoid", f"the factor of {short(name)} must be a number above 0")
     return factors
 
 
 def read_edges(text: str) -> tuple[int, ...]:
     """``12,-7`` as edge ids."""
-    return tuple(_each("closed", text, ",", int, "an edge id"))
+    return tuple(each("closed", text, ",", int, "an edge id"))
 
 
 # ------------------------------------------------------------------------------------------------ coordinates
 
 
-def _points(text: str, options: Mapping[str, str], most: int, *, least: int) -> PointOptions:
+def read_points(text: str, options: Mapping[str, str], most: int, *, least: int) -> PointOptions:
+    """The coordinates, and what every service says of them."""
     points = read_coordinates(text, most)
     if len(points) < least:
         raise ServiceRequestError(code="InvalidOptions", problem=f"at least {least} coordinates are needed")
     for name in ("bearings", "approaches", "hints"):
-        _check_count(options, name, len(points))
+        check_count(options, name, len(points))
     if any(options.get("bearings", "").split(";")):
-        _refuse("bearings", "is not supported: an edge is chosen by distance and by where the route goes")
+        refuse("bearings", "is not supported: an edge is chosen by distance and by where the route goes")
     if not set(options.get("approaches", "").split(";")) <= {"", "unrestricted"}:
-        _refuse("approaches", "is not supported but for unrestricted")
+        refuse("approaches", "is not supported but for unrestricted")
     if options.get("snapping", "default") != "default":
-        _refuse("snapping", "is not supported but for default: points are put on the main network only")
+        refuse("snapping", "is not supported but for default: points are put on the main network only")
     if options.get("format", "json") != "json":
-        _refuse("format", "is not supported but for json")
-    _flag(options, "generate_hints", default="true")
+        refuse("format", "is not supported but for json")
+    flag(options, "generate_hints", default="true")
     return PointOptions(
         points,
         _radiuses(options, len(points)),
         tuple(filter(None, options.get("exclude", "").split(","))),
-        _flag(options, "skip_waypoints"),
+        flag(options, "skip_waypoints"),
     )
 
 
@@ -218,7 +217,7 @@ def _coordinate(index: int, text: str) -> Coordinate:
         if isinstance(error, ServiceRequestError):
             raise
         raise ServiceRequestError(
-            code="InvalidQuery", problem=f"coordinate {index}, {_short(text)}, is not longitude,latitude"
+            code="InvalidQuery", problem=f"coordinate {index}, {short(text)}, is not longitude,latitude"
         ) from None
 
 
@@ -237,7 +236,8 @@ def _check_size(count: int, most: int) -> None:
         raise ServiceRequestError(code="TooBig", problem=f"{count} coordinates are more than this server's {most}")
 
 
-def _check_count(options: Mapping[str, str], name: str, count: int) -> None:
+def check_count(options: Mapping[str, str], name: str, count: int) -> None:
+    """Refuse an option that has not one entry for each coordinate."""
     if name in options and options[name] and options[name].count(";") + 1 != count:
         given = options[name].count(";") + 1
         problem = f"{name} has {given} entries for {count} coordinates"
@@ -245,120 +245,31 @@ def _check_count(options: Mapping[str, str], name: str, count: int) -> None:
 
 
 def _radiuses(options: Mapping[str, str], count: int) -> tuple[float, ...] | None:
-    _check_count(options, "radiuses", count)
+    check_count(options, "radiuses", count)
     if not options.get("radiuses"):
         return None
     found = []
     for index, part in enumerate(options["radiuses"].split(";")):
-        radius = float("inf") if part in {"", "unlimited"} else _number("radiuses", part)
+        radius = float("inf") if part in {"", "unlimited"} else number("radiuses", part)
         if not radius > 0:
-            _refuse("radiuses", f"the radius of coordinate {index} must be above 0")
+            refuse("radiuses", f"the radius of coordinate {index} must be above 0")
         found.append(radius)
     return tuple(found)
 
 
-# ------------------------------------------------------------------------------------------------ options
-
-
-def _options(query: str, known: Collection[str]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    if not query:
-        return options
-    for part in query.split("&"):
-        if not part:
-            continue
-        name, _, value = part.partition("=")
-        if "%" in part or "+" in part:
-            name, value = unquote(name), unquote(value)
-        if name not in known:
-            raise ServiceRequestError(
-                code="InvalidQuery", problem=f"there is no option {_short(name)}; there are: {', '.join(sorted(known))}"
-            )
-        if name in options:
-            _refuse(name, "stands twice")
-        options[name] = value
-    return options
-
-
-def _refuse(name: str, problem: str) -> NoReturn:
-    raise ServiceRequestError(
-        code="InvalidOptions" if "support" in problem else "InvalidValue", problem=f"{name} {problem}"
-    )
-
-
-def _short(text: str) -> str:
-    shown = text if len(text) <= 60 else text[:57] + "..."
-    return repr(shown)
-
-
-def _choice(options: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    """The first choice is the default."""
-    value = options.get(name, choices[0])
-    if value not in choices:
-        _refuse(name, f"{_short(value)} is none of {', '.join(choices)}")
-    return value
-
-
-def _flag(options: Mapping[str, str], name: str, *, default: str = "false") -> bool:
-    value = options.get(name, default)
-    if value not in {"true", "false"}:
-        _refuse(name, f"{_short(value)} is neither true nor false")
-    return value == "true"
-
-
-def _among(name: str, text: str, choices: tuple[str, ...]) -> tuple[str, ...]:
-    chosen = tuple(dict.fromkeys(filter(None, text.split(","))))
-    for one in chosen:
-        if one not in choices:
-            _refuse(name, f"{_short(one)} is none of {', '.join(choices)}")
-    return chosen
-
-
-def _annotations(text: str) -> tuple[str, ...]:
+def read_annotations(text: str) -> tuple[str, ...]:
+    """Which annotations of segments are asked for."""
     if text in {"true", "false"}:
         return SEGMENT_ANNOTATIONS if text == "true" else ()
-    return _among("annotations", text, SEGMENT_ANNOTATIONS)
+    return among("annotations", text, SEGMENT_ANNOTATIONS)
 
 
 def _alternatives(text: str, most: int) -> int:
     if text in {"true", "false"}:
         return min(int(text == "true"), most)
-    count = _integer("alternatives", text)
+    count = integer("alternatives", text)
     if count < 0:
-        _refuse("alternatives", "must not be negative")
+        refuse("alternatives", "must not be negative")
     if count > most:
         raise ServiceRequestError(code="TooBig", problem=f"{count} alternatives are more than this server's {most}")
     return count
-
-
-def _positions(name: str, text: str, count: int) -> tuple[int, ...]:
-    if text in {"all", ""}:
-        return tuple(range(count))
-    found = tuple(_each(name, text, ";", int, "an index"))
-    for one in found:
-        if not 0 <= one < count:
-            _refuse(name, f"{one} is no index of the {count} coordinates, which count from 0")
-    if len(set(found)) != len(found):
-        _refuse(name, "names a coordinate twice")
-    return found
-
-
-def _integer(name: str, text: str) -> int:
-    return _parsed(name, text, int, "an integer")
-
-
-def _number(name: str, text: str) -> float:
-    return _parsed(name, text, float, "a number")
-
-
-def _each(name: str, text: str, separator: str, kind: Callable[[str], _T], what: str) -> list[_T]:
-    return [_parsed(name, part, kind, what) for part in text.split(separator)] if text else []
-
-
-def _parsed(name: str, text: str, kind: Callable[[str], _T], what: str) -> _T:
-    try:
-        if len(text) > 24 or not text.isascii():
-            raise ValueError
-        return kind(text)
-    except ValueError:
-        _refuse(name, f"{_short(text)} is not {what}")

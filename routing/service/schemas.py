@@ -19,7 +19,7 @@ class Problem(_Answer):
     """Why there is no answer."""
 
     code: str = Field(
-        description="InvalidQuery, InvalidValue, InvalidOptions, NoSegment, NoRoute, NoTable, TooBig, ..."
+        description="InvalidQuery, InvalidValue, InvalidOptions, NoSegment, NoRoute, NoTable, NoMatch, TooBig, ..."
     )
     message: str = Field(description="what is wrong, and with which coordinate")
 
@@ -123,6 +123,30 @@ class NearestAnswer(_Answer):
 
     code: Literal["Ok"]
     waypoints: list[Waypoint]
+
+
+class Matching(OsrmRoute):
+    """The route of a connected part of a trace."""
+
+    confidence: float = Field(description="expected share of the route that was travelled, under the model")
+
+
+class Tracepoint(Waypoint):
+    """A point of a trace on its road."""
+
+    matchings_index: int
+    waypoint_index: int | None = Field(description="in the matching; null where no leg begins or ends here")
+    alternatives_count: int = Field(description="0 where the road is certain to 95 %, else 1")
+    trodden: dict[str, Any]
+
+
+class MatchAnswer(_Answer):
+    """``/match/v1``."""
+
+    code: Literal["Ok"]
+    matchings: list[Matching]
+    tracepoints: list[Tracepoint | None] | None = Field(None, description="null for a point that is on no route")
+    trodden: dict[str, Any] = Field(description="sigma_m, and what became of each point: fates")
 
 
 class MetricInfo(_Answer):

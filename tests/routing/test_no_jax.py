@@ -17,6 +17,7 @@ network = strategies.make_grid(3, 3)
 router = Router.from_costs(network, *fastest_costs(network))
 route = router.route((41.0, -8.0), "node:18")
 assert router.alternatives("node:10", "node:18")[0].probability
+assert router.match([(41.0, -8.0), (41.0, -7.998), (41.0015, -7.9976)]).pieces
 assert route.length_m and route.log_probability and to_geojson(route)
 heavy = {{"jax", "ray", "matplotlib", "folium", "osmnx", "torch"}} & set(sys.modules)
 assert not heavy, heavy

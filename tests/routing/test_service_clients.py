@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from known_drives import along
 from stated_model import small_city, stated_model
 
 pytest.importorskip("fastapi")
@@ -78,3 +79,26 @@ def test_routingpy_reads_a_matrix(osrm, router):
 def test_routingpy_passes_our_reasons_on(osrm):
     with pytest.raises(RouterApiError, match="coordinate 1"):
         osrm.directions(lon_lat(A, (0.0, 0.0)))
+
+
+def test_a_client_with_map_matching_reads_a_trace(osrm, router):
+    client = pytest.importorskip("osrm", reason="py-osrm-client is not installed")
+    points = along(router.route(A, B), 12)
+    with client.OsrmClient(base_url=osrm.client.base_url, default_profile="learned") as asking:
+        found = asking.match(
+            [(float(longitude), float(latitude)) for latitude, longitude in points],
+            steps=True,
+            annotations=True,
+            overview="full",
+            geometries="geojson",
+        )
+    [want] = router.match(points).pieces
+    [matching] = found.matchings
+    assert matching.confidence == pytest.approx(want.confidence, abs=1e-6)
+    assert matching.distance == pytest.approx(want.route.length_m, abs=0.05)
+    assert [one.waypoint_index for one in found.tracepoints] == list(range(12))
+    assert [one.matchings_index for one in found.tracepoints] == [0] * 12
+    assert len(matching.legs) == 11
+    assert matching.legs[0].steps[0].maneuver.type == "depart"
+    assert len(matching.legs[0].annotation.nodes) == len(matching.legs[0].annotation.distance) + 1
+    np.testing.assert_allclose(np.array(matching.geometry["coordinates"])[:, ::-1], want.route.geometry, atol=1e-6)

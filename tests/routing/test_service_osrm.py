@@ -257,7 +257,7 @@ def test_nearest_roads(client, router):
         (f"/nearest/v1/car/{at(A, B)}", 400, "TooBig", "2 coordinates"),
         (f"/nearest/v1/car/{at(A)}?number=0", 400, "InvalidValue", "number"),
         (f"/nearest/v1/car/{at((0.0, 0.0))}", 400, "NoSegment", "coordinate 0"),
-        (f"/match/v1/car/{at(A, B)}", 400, "InvalidService", "match"),
+        (f"/trip/v1/car/{at(A, B)}", 400, "InvalidService", "trip"),
         (f"/route/v2/car/{at(A, B)}", 400, "InvalidVersion", "v1"),
         ("/route", 400, "InvalidUrl", "/route/v1"),
         ("/route/v1/car", 400, "InvalidUrl", "/route/v1"),
