@@ -32,6 +32,7 @@ _COLUMNS: Mapping[str, _Column] = {
     "graph.node_id": _Column("int64", "N"),
     "graph.latitude_deg": _Column("float64", "N", limit=90.0),
     "graph.longitude_deg": _Column("float64", "N", limit=180.0),
+    "graph.node_tags": _Column("whole", "N", below="levels"),
     "turns.first_out": _Column("int32", "E+1", below="T"),
     "turns.to_edge": _Column("int32", "T", below="E"),
     "turns.angle_deg": _Column("float32", "T"),

@@ -149,13 +149,13 @@ def test_a_node_given_twice_counts_as_first_given(tmp_path: Path) -> None:
 
 
 def test_further_tags_do_not_stop_a_chain_and_the_longer_part_decides(tmp_path: Path) -> None:
-    nodes = [tagged_node(n, n, 0) for n in range(5)] + [tagged_node(5, 4, 1), tagged_node(6, 4, -1)]
+    nodes = [tagged_node(n, n, 0) for n in range(1, 6)] + [tagged_node(6, 5, 1), tagged_node(7, 5, -1)]
     short, long = {"lit": "no", "smoothness": "bad"}, {"lit": "24/7", "smoothness": "good", "cycleway__right": "lane"}
     long = {key.replace("__", ":"): text for key, text in long.items()}
-    town = read_roads(write(tmp_path, *nodes, way(1, [0, 1], **short), way(2, [1, 2, 3, 4], **long), way(3, [5, 4, 6])))
-    assert (kind(town, "lit", 0, 4), kind(town, "smoothness", 4, 0)) == ("yes", "good")
-    assert (kind(town, "cycleway", 0, 4), kind(town, "cycleway", 4, 0)) == ("lane", "")
-    assert kind(town, "lit", 4, 5) == ""
+    town = read_roads(write(tmp_path, *nodes, way(1, [1, 2], **short), way(2, [2, 3, 4, 5], **long), way(3, [6, 5, 7])))
+    assert (kind(town, "lit", 1, 5), kind(town, "smoothness", 5, 1)) == ("yes", "good")
+    assert (kind(town, "cycleway", 1, 5), kind(town, "cycleway", 5, 1)) == ("lane", "")
+    assert kind(town, "lit", 5, 6) == ""
     assert town.attributes.kinds["lit"].levels == ("", "yes")
 
 
