@@ -50,6 +50,7 @@ _FAULTS = ("silent", "crash", "hang")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000, metavar="N")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="begin with this input: go on with a run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", metavar="READER", help="some readers, separated by commas")
     parser.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="per input")
@@ -89,16 +90,17 @@ def _run(watchdog: Watchdog, arguments: argparse.Namespace) -> int:
     counts: Counter[tuple[str, str]] = Counter()
     slowest = (0.0, "")
     started = time.perf_counter()
-    names = _dealt({name: reader.share for name, reader in chosen.items()}, arguments.inputs)
+    first = arguments.first
+    names = _dealt({name: reader.share for name, reader in chosen.items()}, first + arguments.inputs)
     with progress_bar("damaging", arguments.inputs) as update:
-        for number, name in enumerate(names):
+        for number, name in enumerate(names[first:], first):
             asked = time.perf_counter()
             verdict, said = watchdog.ask(reader=name, number=number)
             slowest = max(slowest, (time.perf_counter() - asked, f"{name} {number}"))
             counts[name, verdict] += 1
             if verdict in _FAULTS:
                 _keep(arguments.failures, watchdog, chosen[name], name, number, verdict, said)
-            update(number + 1, f"{sum(counts[one, fault] for one in chosen for fault in _FAULTS)} faults")
+            update(number + 1 - first, f"{sum(counts[one, fault] for one in chosen for fault in _FAULTS)} faults")
     rows = [[name, *(f"{counts[name, verdict]:,}" for verdict in _VERDICTS)] for name in chosen]
     out.print(text_table(["reader", *_VERDICTS], rows), markup=False)
     out.print(f"slowest: {slowest[1]}, {slowest[0]:.1f} s", markup=False)
