@@ -158,6 +158,6 @@ READERS: dict[str, Reader] = {
 """Every reader of files from outside."""
 FAULTY: dict[str, Reader] = {
     name: Reader("config", 1, _one_file("text"), run)
-    for name, run in (("_raises", _raises), ("_hangs", _hangs), ("_dies", _dies), ("_lies", _lies))
+    for name, run in (("_raises", _raises), ("_lies", _lies), ("_dies", _dies), ("_hangs", _hangs))
 }
 """Readers that do wrong, to see that it is noticed: only by ``--only``."""
