@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from _fuzz_mutations import BYTES, NUMBERS, Random, alter_json, pick
-
-Files = dict[str, bytes]
+from _fuzz_mutations import BYTES, NUMBERS, Files, Random, alter_json, pick
 
 # --------------------------------------------------------------------------------------------------------------- PBF
 

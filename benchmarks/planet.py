@@ -3,9 +3,10 @@
 Regional training in corridors, as `trodden train --regions` does it: a driver loads the map, cuts it, sorts
 demonstrations through files and writes shards; workers open shards and evaluate blocks of 256 trips. Constants come
 from Porto, with as many trips per edge as the planet has (demonstrations over states) and with few, and from *tiled*
-Porto (--known-tiles) with few, each as one region and cut into eight. Every figure is a sum of terms (per edge, per trip, ...; `_LAWS`), fitted by
-non-negative least squares of relative errors. The driver and every worker have a process of their own, held to one
-thread; seconds are its CPU time, since what else this machine does is not the matter, and files are cached.
+Porto (--known-tiles) with few, each as one region and cut into eight. Every figure is a sum of terms (per edge, per
+trip, ...; `_LAWS`), fitted by non-negative least squares of relative errors. The driver and every worker have a
+process of their own, held to one thread; seconds are its CPU time, since what else this machine does is not the
+matter, and files are cached.
 
 The same terms predict what two other maps then take: *tiled* Porto of the largest size (--tiles), in regions of the
 planet's size, with few trips; and a smaller one (--dense-tiles) as one region with the planet's trips per edge.
