@@ -36,10 +36,14 @@ def routes(network):
 
 @pytest.fixture(params=[7, 1 << 15])
 def block_size(request, monkeypatch):
-    monkeypatch.setattr(spooled_routes, "_ROWS", request.param)
-    blocks = spooled_routes.SpooledRoutes.blocks
-    monkeypatch.setattr(spooled_routes.SpooledRoutes, "blocks", lambda self: blocks(self, request.param))
+    in_blocks_of(request.param, monkeypatch)
     return request.param
+
+
+def in_blocks_of(rows, monkeypatch):
+    monkeypatch.setattr(spooled_routes, "_ROWS", rows)
+    blocks = spooled_routes.SpooledRoutes.blocks
+    monkeypatch.setattr(spooled_routes.SpooledRoutes, "blocks", lambda self: blocks(self, rows))
 
 
 def naive(routes, partition, crossing, is_held_out, ending):
@@ -99,8 +103,9 @@ def test_what_is_asked_of_spooled_routes_is_what_memory_says(tmp_path, network, 
         assert getattr(whole, name).tobytes() == getattr(usable, name).tobytes()
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_file_is_learned_from_as_memory_is(tmp_path, network, routes, suffix, block_size):
+@pytest.mark.parametrize(("suffix", "rows"), [("csv", 7), ("parquet", 1 << 15)])
+def test_a_file_is_learned_from_as_memory_is(tmp_path, network, routes, suffix, rows, monkeypatch):
+    in_blocks_of(rows, monkeypatch)
     path = tmp_path / f"routes.{suffix}"
     routes.write(path)
     read = read_demonstrations(path, network)
