@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -13,9 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from _fuzz_mutations import BYTES, NUMBERS, Random, alter_json, pick
-
-Files = dict[str, bytes]
+from _fuzz_mutations import BYTES, NUMBERS, Files, Random, alter_json, pick
 
 # --------------------------------------------------------------------------------------------------------------- PBF
 
@@ -103,6 +102,11 @@ def _message(*parts: tuple[int, int | bytes]) -> bytes:
     return out
 
 
+@functools.cache
+def _bomb() -> bytes:
+    return zlib.compress(b"\0" * 40_000_000)
+
+
 def write_blocks(blocks: list[tuple[bytes, bytes]], random: Random | None = None) -> bytes:
     """A PBF of these blocks; with a generator, one of them lies about its size, or is packed in an odd way."""
     out = b""
@@ -113,7 +117,7 @@ def write_blocks(blocks: list[tuple[bytes, bytes]], random: Random | None = None
         told = None
         if place == liar and random is not None:
             lie = int(pick((0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63, size + 1, size - 1, 33 * 2**20), random))
-            bomb = zlib.compress(b"\0" * 40_000_000)
+            bomb = _bomb()
             blob = pick(
                 (
                     _message((2, lie), (3, packed)),
@@ -157,7 +161,7 @@ def alter_inside_pbf(content: bytes, random: Random) -> tuple[bytes, str]:
 
 def table_of(content: bytes, **options: Any) -> pa.Table:
     """A Parquet file's table."""
-    return pyarrow.parquet.read_table(pa.BufferReader(content), **options)
+    return pyarrow.parquet.ParquetFile(pa.BufferReader(content), **options).read(use_threads=False)
 
 
 def parquet_bytes(table: pa.Table, **options: Any) -> bytes:

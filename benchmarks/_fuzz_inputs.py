@@ -13,7 +13,8 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from _fuzz_containers import Files, parquet_bytes
+from _fuzz_containers import parquet_bytes
+from _fuzz_mutations import Files
 from trodden import read_roads, save_model, save_network
 from trodden.core.config import parse_config
 from trodden.graphs.costs import fastest_costs, shortest_costs

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 Random = np.random.Generator
+Files = dict[str, bytes]
+"""Content by name."""
 Mutator = Callable[[bytes, Random], bytes]
 
 NUMBERS = (

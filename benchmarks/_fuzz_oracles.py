@@ -19,7 +19,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from _fuzz_containers import Files, read_blocks, table_of
+from _fuzz_containers import read_blocks, table_of
+from _fuzz_mutations import Files
 from trodden.core.config import Config
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.irl.demonstrations import Demonstrations

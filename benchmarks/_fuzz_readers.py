@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import _fuzz_oracles as oracles
 import numpy as np
-from _fuzz_containers import Files, alter_and_sign, alter_inside_pbf, alter_parquet_table, table_of
-from _fuzz_mutations import Random, mutate, pick
+from _fuzz_containers import alter_and_sign, alter_inside_pbf, alter_parquet_table, table_of
+from _fuzz_mutations import Files, Random, mutate, pick
 from trodden import load_model, load_network, read_demonstrations, read_roads
 from trodden.core.config import read_config
 from trodden.graphs.road_graph import RoadNetwork
@@ -121,23 +119,6 @@ def _config(folder: Path, files: Files, city: RoadNetwork) -> str | None:
     return oracles.check_config(files, read_config(folder / next(iter(files))))
 
 
-def _raises(folder: Path, files: Files, city: RoadNetwork) -> str | None:
-    raise KeyError("on purpose")
-
-
-def _hangs(folder: Path, files: Files, city: RoadNetwork) -> str | None:
-    time.sleep(3600)
-    return None
-
-
-def _dies(folder: Path, files: Files, city: RoadNetwork) -> str | None:
-    os._exit(11)
-
-
-def _lies(folder: Path, files: Files, city: RoadNetwork) -> str | None:
-    return oracles.never(files, None)
-
-
 READERS: dict[str, Reader] = {
     "pbf": Reader("pbf", 12, _packed("bytes", alter_inside_pbf), _osm),
     "osm": Reader("osm", 12, _one_file("xml"), _osm),
@@ -156,8 +137,3 @@ READERS: dict[str, Reader] = {
     "config": Reader("config", 5, _one_file("text"), _config),
 }
 """Every reader of files from outside."""
-FAULTY: dict[str, Reader] = {
-    name: Reader("config", 1, _one_file("text"), run)
-    for name, run in (("_raises", _raises), ("_hangs", _hangs), ("_dies", _dies), ("_lies", _lies))
-}
-"""Readers that do wrong, to see that it is noticed: only by ``--only``."""

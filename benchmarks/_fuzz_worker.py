@@ -11,13 +11,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _fuzz_containers import Files
+from _fuzz_mutations import Files
 
 MEMORY_BYTES = 6 << 30
 """Address space of a worker: an input that asks for more ends in a MemoryError, which is a crash."""
@@ -88,11 +88,7 @@ def serve(inputs_folder: Path, seed: int) -> None:
     import faulthandler
 
     faulthandler.enable()
-    from _fuzz_readers import FAULTY, READERS
-    from trodden import load_network
-
-    readers = {**READERS, **FAULTY}
-    city = load_network(inputs_folder / "network" / "0")
+    readers, city = _readers(inputs_folder)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     answers.write("ready\n")
     answers.flush()
@@ -110,6 +106,18 @@ def serve(inputs_folder: Path, seed: int) -> None:
                 files, _ = altered(reader, known[reader.inputs], name, asked["number"], seed)
             answers.write(json.dumps(judge(reader, files, city, folder)) + "\n")
             answers.flush()
+
+
+def _readers(inputs_folder: Path) -> tuple[Mapping[str, Any], Any]:
+    """(readers by name, the network that routes are on); only the faulty ones where there are no other inputs."""
+    from _fuzz_faulty import FAULTY
+
+    if not (inputs_folder / "network").exists():
+        return FAULTY, None
+    from _fuzz_readers import READERS
+    from trodden import load_network
+
+    return READERS, load_network(inputs_folder / "network" / "0")
 
 
 def stored_inputs(folder: Path, name: str) -> list[Files]:

@@ -40,7 +40,10 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from _fuzz_faulty import FAULTY, INPUTS
+from _fuzz_mutations import Files
 from _fuzz_worker import Watchdog, altered, serve, store, stored_inputs
 
 _VERDICTS = ("read", "refused", "silent", "crash", "hang")
@@ -50,6 +53,7 @@ _FAULTS = ("silent", "crash", "hang")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000, metavar="N")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="begin with this input: go on with a run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", metavar="READER", help="some readers, separated by commas")
     parser.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="per input")
@@ -60,10 +64,8 @@ def main() -> int:
     if arguments.serve is not None:
         serve(arguments.serve, arguments.seed)
         return 0
-    from _fuzz_inputs import make_inputs
-
     with tempfile.TemporaryDirectory(prefix="trodden-fuzz-") as place:
-        for name, inputs in make_inputs().items():
+        for name, inputs in _sound_inputs(arguments).items():
             for number, files in enumerate(inputs):
                 store(files, Path(place) / name / str(number))
         watchdog = Watchdog(Path(place), arguments.seed, arguments.limit)
@@ -71,6 +73,29 @@ def main() -> int:
             return _replay(watchdog, arguments.replay) if arguments.replay else _run(watchdog, arguments)
         finally:
             watchdog.close()
+
+
+def _is_faulty(arguments: argparse.Namespace) -> bool:
+    """Whether only readers that do wrong on purpose are asked for."""
+    return (arguments.only or "").startswith("_") or (arguments.replay is not None and arguments.replay.name[0] == "_")
+
+
+def _sound_inputs(arguments: argparse.Namespace) -> dict[str, list[Files]]:
+    if _is_faulty(arguments):
+        return {"faulty": INPUTS}
+    from _fuzz_inputs import make_inputs
+
+    return make_inputs()
+
+
+def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    if _is_faulty(arguments):
+        known: dict[str, Any] = dict(FAULTY)
+    else:
+        from _fuzz_readers import READERS
+
+        known = dict(READERS)
+    return {name: known[name] for name in (arguments.only or ",".join(known)).split(",")}
 
 
 def _replay(watchdog: Watchdog, folder: Path) -> int:
@@ -81,24 +106,24 @@ def _replay(watchdog: Watchdog, folder: Path) -> int:
 
 
 def _run(watchdog: Watchdog, arguments: argparse.Namespace) -> int:
-    from _fuzz_readers import FAULTY, READERS
     from trodden.cli.console import out, progress_bar, text_table
 
-    chosen = READERS if arguments.only is None else {n: {**READERS, **FAULTY}[n] for n in arguments.only.split(",")}
+    chosen = _chosen(arguments)
     _require_sound(watchdog, chosen)
     counts: Counter[tuple[str, str]] = Counter()
     slowest = (0.0, "")
     started = time.perf_counter()
-    names = _dealt({name: reader.share for name, reader in chosen.items()}, arguments.inputs)
+    first = arguments.first
+    names = _dealt({name: reader.share for name, reader in chosen.items()}, first + arguments.inputs)
     with progress_bar("damaging", arguments.inputs) as update:
-        for number, name in enumerate(names):
+        for number, name in enumerate(names[first:], first):
             asked = time.perf_counter()
             verdict, said = watchdog.ask(reader=name, number=number)
             slowest = max(slowest, (time.perf_counter() - asked, f"{name} {number}"))
             counts[name, verdict] += 1
             if verdict in _FAULTS:
                 _keep(arguments.failures, watchdog, chosen[name], name, number, verdict, said)
-            update(number + 1, f"{sum(counts[one, fault] for one in chosen for fault in _FAULTS)} faults")
+            update(number + 1 - first, f"{sum(counts[one, fault] for one in chosen for fault in _FAULTS)} faults")
     rows = [[name, *(f"{counts[name, verdict]:,}" for verdict in _VERDICTS)] for name in chosen]
     out.print(text_table(["reader", *_VERDICTS], rows), markup=False)
     out.print(f"slowest: {slowest[1]}, {slowest[0]:.1f} s", markup=False)
@@ -109,7 +134,7 @@ def _run(watchdog: Watchdog, arguments: argparse.Namespace) -> int:
     return int(any(totals[fault] for fault in _FAULTS))
 
 
-def _require_sound(watchdog: Watchdog, chosen: dict) -> None:
+def _require_sound(watchdog: Watchdog, chosen: dict[str, Any]) -> None:
     """Every input must be read as long as it is sound; numba compiles meanwhile."""
     limit, watchdog.limit = watchdog.limit, 180.0
     for name, reader in chosen.items():
@@ -133,7 +158,7 @@ def _dealt(shares: dict[str, float], count: int) -> list[str]:
     return names
 
 
-def _keep(failures: Path, watchdog: Watchdog, reader: object, name: str, number: int, verdict: str, said: str) -> None:
+def _keep(failures: Path, watchdog: Watchdog, reader: Any, name: str, number: int, verdict: str, said: str) -> None:
     """Write a failure so that it can be read again."""
     files, how = altered(reader, stored_inputs(watchdog.inputs, reader.inputs), name, number, watchdog.seed)
     folder = failures / f"{name}-{watchdog.seed}-{number}"

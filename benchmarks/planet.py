@@ -1,11 +1,12 @@
 """From constants measured here to 200 million states and 110 million demonstrations, checked on the largest maps here.
 
-Regional training in corridors, as `trodden train --regions` does it: a driver loads map and demonstrations, cuts the
-map and writes shards; workers open shards and evaluate blocks of 256 trips. Constants come from Porto, with as many
-trips per edge as the planet has (demonstrations over states) and with few, and from *tiled* Porto (--known-tiles) with
-few, each as one region and cut into eight. Every figure is a sum of terms (per edge, per trip, ...; `_LAWS`), fitted by
-non-negative least squares of relative errors. The driver and every worker have a process of their own, held to one
-thread; seconds are its CPU time, since what else this machine does is not the matter, and files are cached.
+Regional training in corridors, as `trodden train --regions` does it: a driver loads the map, cuts it, sorts
+demonstrations through files and writes shards; workers open shards and evaluate blocks of 256 trips. Constants come
+from Porto, with as many trips per edge as the planet has (demonstrations over states) and with few, and from *tiled*
+Porto (--known-tiles) with few, each as one region and cut into eight. Every figure is a sum of terms (per edge, per
+trip, ...; `_LAWS`), fitted by non-negative least squares of relative errors. The driver and every worker have a
+process of their own, held to one thread; seconds are its CPU time, since what else this machine does is not the
+matter, and files are cached.
 
 The same terms predict what two other maps then take: *tiled* Porto of the largest size (--tiles), in regions of the
 planet's size, with few trips; and a smaller one (--dense-tiles) as one region with the planet's trips per edge.
@@ -47,7 +48,7 @@ from _memory import peak_gb
 from ray import cloudpickle
 from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
-from trodden import read_demonstrations, read_roads, save_network, simulate
+from trodden import read_roads, save_network, simulate
 from trodden.cli.console import out, text_table
 from trodden.core.config import PlannerConfig, parse_config
 from trodden.distributed.coordinator import make_partition
@@ -63,6 +64,7 @@ from trodden.irl.compressed_trips import TripCompressor
 from trodden.irl.corridors import CorridorSolver
 from trodden.irl.features import make_features
 from trodden.irl.regional_likelihood import BLOCK_ROUTES, BlockAnswer, RegionalLikelihood
+from trodden.irl.spooled_routes import spool_routes
 
 TASTE = {"travel_time_min": -1.0, "is_left": -0.3, "constant": -1.3}
 KM = (2.0, 7.0)
@@ -293,7 +295,7 @@ def _driver(arguments: argparse.Namespace) -> dict[str, Any]:
     with threadpool_limits(1):
         started = time.process_time()
         network = load_network(place / "network")
-        routes = read_demonstrations(place / "routes.parquet", network).for_ending("arrival")
+        routes = spool_routes(place / "routes.parquet", network, place / "spool", "arrival")
         loaded = time.process_time()
         config = parse_config(
             {"reward": {"features": list(TASTE)}, "regions": {"count": regions, "balance": 0.0}}, where=__file__
@@ -493,8 +495,8 @@ def _plan(
         f"the driver takes as long per block as the dearest of what was measured ({per_block}), however many workers",
         f"a worker that helps others keeps their shards open too, up to {MOST_EDGES:,} edges: {held} shards",
         f"{_NEIGHBOURS} regions price the edges of a shard: its own and those around it",
-        "one driver holds the whole map and all demonstrations, and writes the shards one after the other: the largest "
-        "memory that is asked for, and the figures that reach furthest beyond what was measured",
+        "one driver holds the whole map and the largest shard with its demonstrations, and writes the shards one after "
+        "the other: the largest memory that is asked for, and the figures that reach furthest beyond what was measured",
         "CPU seconds, files cached: no waiting for disks, networks or other work; Ray's workers take no more memory",
         "with as many trips per edge as on the planet, the largest shard measured is that of the smaller tiled map",
     ):

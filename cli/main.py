@@ -335,16 +335,16 @@ def train(
         raise ConfigurationError(where="train", problem="--workers needs --ray (say --ray local)")
     require_free(output, "model")
     roads = read_roads(network)
-    demonstrations = read_demonstrations(routes, roads, strict=strict, group=settings.context.group or GROUP)
     if ray or settings.regions.count > 1:
         from .regional_run import train_regions_into
 
         model = train_regions_into(
-            output, roads, demonstrations, settings, num_workers=workers, address=ray, resume=resume
+            output, roads, routes, settings, num_workers=workers, address=ray, resume=resume, strict=strict
         )
     else:
         from .training_run import train_into
 
+        demonstrations = read_demonstrations(routes, roads, strict=strict, group=settings.context.group or GROUP)
         model = train_into(output, roads, demonstrations, settings, resume=resume)
     describe_model(model)
     say(f"model in {output}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ..core.config import Config
@@ -15,20 +16,31 @@ from ..graphs.road_graph import RoadNetwork
 from ..irl.checkpoints import CHECKPOINT_VERSION, save_model
 from ..irl.demonstrations import Demonstrations
 from ..irl.model import LearnedModel
+from ..irl.spooled_routes import SpooledRoutes, spool_routes
 from .console import INTERRUPTED, TERMINATED, Terminated, progress_bar, say, signals_unwrapped
+
+_ROUTES = "routes"
 
 
 def train_regions_into(
     output: Path,
     network: RoadNetwork,
-    demonstrations: Demonstrations,
+    routes: Path | Demonstrations,
     config: Config,
     *,
     num_workers: int | None = None,
     address: str = "",
     resume: bool = False,
+    strict: bool = False,
 ) -> LearnedModel:
     """`fit_regions` with a bar, and the merged model saved; shards and checkpoint stand beside it until then.
+
+    Parameters
+    ----------
+    routes
+        A file, which is read in blocks, so that this process never holds all routes; or routes in memory.
+    strict
+        As for `read_demonstrations`.
 
     Raises
     ------
@@ -47,7 +59,7 @@ def train_regions_into(
             with signals_unwrapped(), progress_bar(f"training {config.regions.count} regions", None) as update:
                 model = fit_regions(
                     network,
-                    demonstrations,
+                    _spooled(routes, network, folder, config, strict, update),
                     config,
                     num_workers=num_workers,
                     address=address,
@@ -57,10 +69,12 @@ def train_regions_into(
                 )
             save_model(model, output)
         except TroddenError:
+            _forget_routes(folder)
             if not is_stored(folder / "checkpoint"):  # shards alone are soon made again
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         except (KeyboardInterrupt, Terminated) as stop:
+            _forget_routes(folder)
             is_interrupt = isinstance(stop, KeyboardInterrupt)
             notes = getattr(stop, "__notes__", None) or ["nothing was finished, so there is nothing to resume"]
             raise InterruptedRunError(
@@ -70,6 +84,26 @@ def train_regions_into(
             ) from None
         shutil.rmtree(folder, ignore_errors=True)
     return model
+
+
+def _spooled(
+    routes: Path | Demonstrations,
+    network: RoadNetwork,
+    folder: Path,
+    config: Config,
+    strict: bool,
+    update: Callable[[float, str], None],
+) -> SpooledRoutes:
+    """The routes as plain arrays in the run's folder."""
+    update(0, "reading routes")
+    keeps = config.reward.min_travellers > 0
+    place, ending = folder / _ROUTES, config.planner.ending
+    return spool_routes(routes, network, place, ending, strict=strict, keep_travellers=keeps)
+
+
+def _forget_routes(folder: Path) -> None:
+    """They are made anew from their file when a run goes on."""
+    shutil.rmtree(folder / _ROUTES, ignore_errors=True)
 
 
 def _shown(step: RegionalProgress) -> str:

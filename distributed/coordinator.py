@@ -18,7 +18,7 @@ from ..core.config import Config, parse_config
 from ..core.errors import ConfigurationError, StoredFolderError
 from ..core.folders import is_stored
 from ..core.types import Bools
-from ..graphs.partition import Partition, bisect, bisect_by_metis, edge_load
+from ..graphs.partition import Partition, bisect, bisect_by_metis, edge_load, load_of_passes
 from ..graphs.road_graph import RoadNetwork
 from ..irl.baselines import plain_costs, tune_baselines
 from ..irl.checkpoints import Checkpoint, load_checkpoint
@@ -28,6 +28,7 @@ from ..irl.features import make_features
 from ..irl.model import LearnedModel
 from ..irl.rewards.building import make_reward
 from ..irl.rewards.regional import by_region
+from ..irl.spooled_routes import SpooledRoutes, spool_routes
 from .cluster import LOCAL, ray_session
 from .dispatch import InProcess, RayWorkers, Timing, Workers
 from .merging import Merged, merge_linear, merge_reward
@@ -46,7 +47,7 @@ IN_PROCESS = ""
 
 def fit_regions(
     network: RoadNetwork,
-    demonstrations: Demonstrations,
+    demonstrations: Demonstrations | SpooledRoutes,
     config: Config | None = None,
     *,
     num_regions: int | None = None,
@@ -63,6 +64,8 @@ def fit_regions(
 
     Parameters
     ----------
+    demonstrations
+        In memory, or `trodden.irl.spooled_routes.spool_routes` of a file: then this process never holds them all.
     num_regions
         In place of ``[regions] count``.
     num_workers
@@ -94,35 +97,51 @@ def fit_regions(
         raise ConfigurationError(where="regions", problem=str(error)) from error
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
-    routes = demonstrations.for_ending(config.planner.ending)
     plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
     features = make_features(network, config.reward.features)
-    partition = make_partition(network, routes, config)
-    is_held_out = _held_out(routes, config)
     with ExitStack() as stack:
+        routes = _spooled(stack, demonstrations, network, config)
+        partition = make_partition(network, routes, config)
+        is_held_out = _held_out(routes, config)
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-")) if folder is None else folder)
         if resume and not is_stored(place / "checkpoint"):
             raise StoredFolderError(
                 path=place / "checkpoint", problem="there is no checkpoint to resume from", remedy="Leave out --resume"
             )
         workers = stack.enter_context(_session(address, num_workers))  # what is not there is said before any work
-        whole = _whole_reward(network, routes, partition, features, config)
+        held = None if config.reward.is_plain else routes.whole()  # what a reward of several parts is made from
+        whole = None if held is None else _whole_reward(network, held, partition, features, config)
         shards = _shards(place / "shards", network, routes, partition, features, config, is_held_out, whole)
         names = PARTS if whole else regional_names(features.names, config.regions.count)
         run = _run_digest(shards, features, config)
         start = _checkpoint(place / "checkpoint", network, names, run) if resume else None
         crew = stack.enter_context(_crew(shards, workers))
         checkpoint = None if folder is None else place / "checkpoint"
-        if whole is not None:
+        if whole is not None and held is not None:
             parts = RewardObjective(shards, crew, len(whole.reward), progress)
-            fit = RewardFit(parts, whole, routes, is_held_out, config, run=run, checkpoint=checkpoint, resume=start)
+            fit = RewardFit(parts, whole, held, is_held_out, config, run=run, checkpoint=checkpoint, resume=start)
             reward, weight = fit.run(), parts.weight("all")
             merged = merge_reward(network, whole, partition, shards, reward, weight, parts.border_error)
         else:
             merged = _learned_linear(
                 network, shards, crew, features, partition, config, run, checkpoint, start, progress
             )
-    return _model(network, routes, config, partition, shards, crew.timing, merged, started)
+        return _model(network, routes, config, partition, shards, crew.timing, merged, started)
+
+
+def _spooled(
+    stack: ExitStack, demonstrations: Demonstrations | SpooledRoutes, network: RoadNetwork, config: Config
+) -> SpooledRoutes:
+    """The routes on disk, for as long as the stack is open where they were given in memory."""
+    ending = config.planner.ending
+    if isinstance(demonstrations, SpooledRoutes):
+        if demonstrations.ending != ending:
+            problem = f"the routes were prepared for {demonstrations.ending!r}, the configuration says {ending!r}"
+            raise ConfigurationError(where="[planner] ending", problem=problem)
+        return demonstrations
+    place = stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-routes-"))
+    keeps = config.reward.min_travellers > 0
+    return spool_routes(demonstrations, network, Path(place) / "routes", ending, keep_travellers=keeps)
 
 
 def _learned_linear(
@@ -160,10 +179,12 @@ def _learned_linear(
     return merge_linear(network, features, partition, config, shards, objective, learned, border_error)
 
 
-def make_partition(network: RoadNetwork, routes: Demonstrations | None, config: Config) -> Partition:
+def make_partition(network: RoadNetwork, routes: Demonstrations | SpooledRoutes | None, config: Config) -> Partition:
     """The map cut as ``[regions]`` says; without routes it is the edges alone that are balanced."""
     settings, load = config.regions, None
-    if routes is not None:
+    if isinstance(routes, SpooledRoutes):
+        load = load_of_passes(routes.weight_of_edges(), share=settings.balance)
+    elif routes is not None:
         weights = np.repeat(routes.weight, np.diff(routes.first))
         load = edge_load(network.graph.num_edges, routes.edge, weights, share=settings.balance)
     cut = bisect if settings.method == "bisection" else bisect_by_metis
@@ -181,17 +202,15 @@ def _with_count(config: Config, num_regions: int | None) -> Config:
 
 def _whole_reward(
     network: RoadNetwork, routes: Demonstrations, partition: Partition, features: Features, config: Config
-) -> WholeReward | None:
-    """A reward of several parts; none where it is linear."""
-    if config.reward.is_plain:
-        return None
+) -> WholeReward:
+    """A reward of several parts."""
     spelled = config.reward.model_copy(update={"features": features.names})
     base = make_reward(network, routes, spelled, seed=config.training.seed)
     regional = by_region(base, partition.region, network.turns.to_edge, partition.num_regions)
     return WholeReward(spelled, base, regional)
 
 
-def _held_out(routes: Demonstrations, config: Config) -> Bools:
+def _held_out(routes: SpooledRoutes, config: Config) -> Bools:
     """bool[N]: routes that are not learned from at first, so that they can choose between settings."""
     settings, is_held_out = config.regions, np.zeros(len(routes), bool)
     chooses_penalty = settings.penalty == "auto" and settings.count > 1
@@ -207,7 +226,7 @@ def _held_out(routes: Demonstrations, config: Config) -> Bools:
 def _shards(
     folder: Path,
     network: RoadNetwork,
-    routes: Demonstrations,
+    routes: SpooledRoutes,
     partition: Partition,
     features: Features,
     config: Config,
@@ -281,7 +300,7 @@ def _crew(shards: Shards, num_workers: int) -> Iterator[Workers]:
 
 def _model(
     network: RoadNetwork,
-    routes: Demonstrations,
+    routes: SpooledRoutes,
     config: Config,
     partition: Partition,
     shards: Shards,
@@ -312,7 +331,7 @@ def _model(
         turn_cost=merged.turn_cost,
         entry_cost=merged.entry_cost,
         baseline_costs=baselines,
-        training_pairs=np.unique(routes.pair_keys(config.planner.ending)),
+        training_pairs=routes.pair_keys(config.planner.ending),
         summary=summary,
         is_simulated=routes.is_simulated,
         regions=merged.regions,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import tempfile
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,17 @@ from ..core.errors import StoredFolderError
 from ..core.folders import read_folder, write_folder
 from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.partition import Partition, edges_near, sub_network
-from ..graphs.road_graph import RoadNetwork, ragged_rows
+from ..graphs.road_graph import RoadNetwork
 from ..graphs.store import load_network
 from ..irl.border_likelihood import BorderLikelihood
 from ..irl.demonstrations import Demonstrations, demonstrations_from_edges
-from ..irl.destinations import Ending
-from ..irl.pieces import cut_at_borders
 from ..irl.regional_likelihood import Block, RegionalLikelihood, TripSet
 from ..irl.rewards.reward import Reward
+from ..irl.spooled_routes import SpooledRoutes, spool_routes
 from .border_shards import BORDERS, open_border_shard, write_border_shards
 from .shard_files import SHARD, SHARD_VERSION, ShardInfo, store_shard
 from .shard_rewards import SLOTS, WholeReward, open_reward
+from .sorting import Trips, sorted_trips
 
 _INDEX = "shards"
 
@@ -55,7 +56,7 @@ class Shards:
 def write_shards(
     folder: Path,
     network: RoadNetwork,
-    routes: Demonstrations,
+    routes: Demonstrations | SpooledRoutes,
     partition: Partition,
     names: tuple[str, ...],
     config: PlannerConfig,
@@ -73,27 +74,33 @@ def write_shards(
     are cut at borders, and a shard's network is its region with the edges that lead out of it. ``reward``: where it is
     more than linear in the features ``names``.
 
-    O(regions (T + E)); the memory of the largest shard beside the network's own.
+    O(regions (T + E)). Memory beside the network's own: the largest shard with its trips, a block of routes; of all
+    routes none but under ``solver="factorization"``. Disk meanwhile: 4 bytes per edge of the routes (twice that where
+    they are given in memory).
     """
-    made = _digest(network, routes, partition, names, config, crossing, halo_m, is_held_out, reward)
-    try:
-        found = read_shards(folder)
-    except StoredFolderError:
-        found = None
-    if found is not None and found.digest == made:
-        return found
-    is_crossing = partition.is_crossing(routes.first, routes.edge)
-    if config.solver == "factorization" and crossing == "exact":
-        parts = write_border_shards(folder, network, routes, partition, names, config.ending, is_held_out)
-        return _write_index(folder, Shards(folder, made, parts, BORDERS, int(is_crossing.sum())))
-    rows = _by_region(routes, partition, crossing, is_held_out, config.ending)
-    infos = []
-    for region, trips in rows:
-        edges, is_exit = _edges_of(network, partition, region, trips, halo_m)
-        infos.append(
-            _write_shard(folder, network, partition, region, trips, edges, is_exit, names, config, routes, reward)
-        )
-    return _write_index(folder, Shards(folder, made, tuple(infos), crossing, int(is_crossing.sum())))
+    with ExitStack() as stack:
+        if isinstance(routes, Demonstrations):
+            folder.mkdir(parents=True, exist_ok=True)
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".routes-")))
+            routes = spool_routes(routes, network, place / "routes", config.ending)
+        made = _digest(network, routes, partition, names, config, crossing, halo_m, is_held_out, reward)
+        with suppress(StoredFolderError):
+            found = read_shards(folder)
+            if found.digest == made:
+                return found
+        if config.solver == "factorization" and crossing == "exact":
+            held = routes.whole()
+            parts = write_border_shards(folder, network, held, partition, names, config.ending, is_held_out)
+            num_crossing = int(partition.is_crossing(held.first, held.edge).sum())
+            return _write_index(folder, Shards(folder, made, parts, BORDERS, num_crossing))
+        trips = stack.enter_context(sorted_trips(routes, partition, crossing, is_held_out, folder))
+        infos = []
+        for region, own in trips:
+            edges, is_exit = _edges_of(network, partition, region, own, halo_m)
+            infos.append(
+                _write_shard(folder, network, partition, region, own, edges, is_exit, names, config, routes, reward)
+            )
+        return _write_index(folder, Shards(folder, made, tuple(infos), crossing, trips.num_crossing))
 
 
 def _write_index(folder: Path, shards: Shards) -> Shards:
@@ -174,46 +181,8 @@ def _routes(network: RoadNetwork, first: Ids, edge: Ints, weight: Floats, docume
     return demonstrations_from_edges(network, rows, names, weight=weight, source=f"region {document['region']}")
 
 
-@dataclass(frozen=True, eq=False)
-class _Trips:
-    """Trips of one kind in one region, edges as positions in the whole network."""
-
-    ending: Ending
-    is_held_out: bool
-    first: Ids
-    edge: Ints
-    weight: Floats
-    is_cut: bool
-
-
-def _by_region(
-    routes: Demonstrations, partition: Partition, crossing: str, is_held_out: Bools, ending: Ending
-) -> Iterator[tuple[int, list[_Trips]]]:
-    """Every region with trips, and its trips: learned from and held out, by how they end."""
-    if crossing == "cut":
-        pieces = cut_at_borders(routes.first, routes.edge, partition.region)
-        first, edge, home, route = pieces.first, pieces.edge, pieces.region, pieces.route
-        ends_by_arrival = pieces.is_exit | (ending == "arrival")
-    else:
-        first, edge, home = routes.first, routes.edge, partition.region[routes.origin]
-        route = np.arange(len(routes), dtype=np.int64)
-        ends_by_arrival = np.full(len(routes), ending == "arrival")
-    kind = 2 * is_held_out[route] + ~ends_by_arrival
-    for region in range(partition.num_regions):
-        sets = []
-        for number in range(4):
-            rows = np.flatnonzero((home == region) & (kind == number))
-            if len(rows):
-                flat, offsets = ragged_rows(first, rows)
-                how: Ending = "stop" if number % 2 else "arrival"
-                weight = routes.weight[route[rows]]
-                sets.append(_Trips(how, number >= 2, offsets, edge[flat], weight, crossing == "cut"))
-        if sets:
-            yield region, sets
-
-
 def _edges_of(
-    network: RoadNetwork, partition: Partition, region: int, trips: list[_Trips], halo_m: float
+    network: RoadNetwork, partition: Partition, region: int, trips: list[Trips], halo_m: float
 ) -> tuple[Ints, Bools | None]:
     """(edges of a shard's network, which of them are exits)."""
     if not trips[0].is_cut:
@@ -229,12 +198,12 @@ def _write_shard(
     network: RoadNetwork,
     partition: Partition,
     region: int,
-    trips: list[_Trips],
+    trips: list[Trips],
     edges: Ints,
     is_exit: Bools | None,
     names: tuple[str, ...],
     config: PlannerConfig,
-    routes: Demonstrations,
+    routes: SpooledRoutes,
     reward: WholeReward | None,
 ) -> ShardInfo:
     position = np.full(network.graph.num_edges, -1, np.int32)
@@ -279,7 +248,7 @@ def _write_shard(
 
 def _digest(
     network: RoadNetwork,
-    routes: Demonstrations,
+    routes: SpooledRoutes,
     partition: Partition,
     names: tuple[str, ...],
     config: PlannerConfig,

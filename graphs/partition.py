@@ -119,7 +119,12 @@ def edge_load(num_edges: int, edge: Ints, weight: Floats | None = None, *, share
     share
         Of the demonstrations; the rest is the edges'.
     """
-    passed = np.bincount(edge, weight, minlength=num_edges).astype(np.float64)
+    return load_of_passes(np.bincount(edge, weight, minlength=num_edges).astype(np.float64), share=share)
+
+
+def load_of_passes(passed: Floats, *, share: float) -> Floats:
+    """The same, from how often demonstrations pass each edge, float64[E]."""
+    num_edges = len(passed)
     total = float(passed.sum())
     part = share if total > 0 else 0.0
     return (1 - part) / num_edges + part * passed / max(total, 1e-300)

@@ -35,7 +35,7 @@ def check_pbf_blocks(path: Path) -> None:
     at = number = unpacked = 0
     with open(path, "rb") as file:
         while at < size:
-            problem, length, more = _next(file, at, size - at)
+            problem, length, more = _next(file, at, size - at, b"OSMData" if at else b"OSMHeader")
             unpacked += more
             if problem is not None:
                 raise InputFileError(
@@ -52,7 +52,7 @@ def check_pbf_blocks(path: Path) -> None:
             at, number = at + length, number + 1
 
 
-def _next(file: BinaryIO, at: int, left: int) -> tuple[str | None, int, int]:
+def _next(file: BinaryIO, at: int, left: int, kind: bytes) -> tuple[str | None, int, int]:
     """(what is wrong with the block that begins here, its length with all that stands before it, unpacked size)."""
     file.seek(at)
     header_size = int.from_bytes(file.read(4), "big")
@@ -60,9 +60,9 @@ def _next(file: BinaryIO, at: int, left: int) -> tuple[str | None, int, int]:
         return "does not begin with the length of a header", 0, 0
     if 4 + header_size > left:
         return "has a header that the file ends in", 0, 0
-    data_size = _data_size(file.read(header_size))
+    data_size = _data_size(file.read(header_size), kind)
     if data_size is None or data_size > _LARGEST_BLOCK:
-        return "has a header that does not say how long it is, or more than 32 MiB", 0, 0
+        return f"has a header that does not say {kind.decode()} and a length of at most 32 MiB", 0, 0
     length = 4 + header_size + data_size
     if length > left:
         return f"lacks {length - left:,} bytes", 0, 0
@@ -70,19 +70,20 @@ def _next(file: BinaryIO, at: int, left: int) -> tuple[str | None, int, int]:
     return (None, length, unpacked) if unpacked is not None else ("is no message", 0, 0)
 
 
-def _data_size(header: bytes) -> int | None:
-    """Field 3 of a BlobHeader; None where there is none or the header is no message."""
-    at, found = 0, None
+def _data_size(header: bytes, kind: bytes) -> int | None:
+    """Field 3 of a BlobHeader; None where there is none, where field 1 is of another kind, or in no message."""
+    at, found, is_kind = 0, None, False
     while at < len(header):
         key, at = _varint(header, at)
         value, at = _varint(header, at)
         if at < 0 or key & 7 not in (_VARINT, _BYTES):
             return None
         if key & 7 == _BYTES:
+            is_kind |= key >> 3 == 1 and header[at : at + value] == kind
             at += value
         elif key >> 3 == 3:
             found = value
-    return found if at == len(header) else None
+    return found if at == len(header) and is_kind else None
 
 
 def _unpacked_size(file: BinaryIO, at: int, end: int) -> int | None:

@@ -13,6 +13,7 @@ from ..graphs.costs import fastest_costs, shortest_costs
 from ..graphs.road_graph import RoadNetwork
 from .demonstrations import Demonstrations
 from .prediction import TripPredictor
+from .spooled_routes import SpooledRoutes
 
 
 def plain_costs(network: RoadNetwork) -> dict[str, Floats]:
@@ -66,7 +67,7 @@ def make_penalty_search(network: RoadNetwork) -> PenaltySearch:
 
 
 def tune_baselines(
-    network: RoadNetwork, routes: Demonstrations, config: Config
+    network: RoadNetwork, routes: Demonstrations | SpooledRoutes, config: Config
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """The costs of all baselines, and what the search found: ``{coefficients, budget, num_routes, exact}``.
 

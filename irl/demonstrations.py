@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +36,13 @@ STATUSES: dict[str, str] = {
 
 _WRITTEN = 1 << 16
 """Routes to a row group of a Parquet file."""
+
+
+class _OnNetwork(Protocol):
+    """Whatever belongs to a network."""
+
+    @property
+    def network(self) -> RoadNetwork: ...
 
 
 @dataclass(frozen=True)
@@ -289,8 +297,16 @@ def read_demonstrations(
     A block of rows is text at a time; what stays of a route is 4 bytes per edge, 16 and its id's text (docs/planning.md
     says what a million take).
     """
+    result = joined(list(demonstration_blocks(path, network, strict=strict, group=group)))
+    result.require_some()
+    return result
+
+
+def demonstration_blocks(
+    path: str | Path, network: RoadNetwork, *, strict: bool = False, group: str = GROUP
+) -> Iterator[Demonstrations]:
+    """The same, a block of rows of the file after the other; a block may have no usable route."""
     paths: NodePaths | None = None
-    parts = []
     for table in read_route_blocks(path, group=group):
         ids, first = table.sequences(path)
         if table.is_nodes:
@@ -303,10 +319,7 @@ def read_demonstrations(
         if strict and part.skipped:
             worst = part.skipped[0]
             raise DemonstrationError(route=worst.route_id, status=worst.status, detail=worst.detail)
-        parts.append(part)
-    result = joined(parts)
-    result.require_some()
-    return result
+        yield part
 
 
 def demonstrations_from_edges(
@@ -387,7 +400,7 @@ def joined(parts: list[Demonstrations]) -> Demonstrations:
     )
 
 
-def require_network(demonstrations: Demonstrations, checksum: str, what: str) -> None:
+def require_network(demonstrations: _OnNetwork, checksum: str, what: str) -> None:
     """`WrongNetworkError` unless the demonstrations belong to the network with this checksum."""
     if demonstrations.network.checksum != checksum:
         raise WrongNetworkError(what=what, expected=checksum, found=demonstrations.network.checksum)

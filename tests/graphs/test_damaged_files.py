@@ -92,6 +92,7 @@ def test_a_pbf_whose_tail_is_zeros_from_a_block_on(pbf: Path) -> None:
         ("more than 32 MiB", HEADER + block(b"OSMData", packed(b"abc", size=33 << 20))),
         ("gigabytes in a few bytes", HEADER + block(b"OSMData", packed(b"abc", size=2**62))),
         ("a block of another kind", HEADER + block(b"OSMDatA", packed(b"abc"))),
+        ("a block of no kind", HEADER + block(b"", packed(b"abc"))),
         ("no data", HEADER + block(b"OSMData", field(2, 5))),
         ("no zlib", HEADER + block(b"OSMData", field(2, 5) + field(3, b"no such thing"))),
         ("a blob that is no message", HEADER + block(b"OSMData", b"\xff" * 30)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import resource
 import time
 
 import geopandas
@@ -153,10 +154,11 @@ def test_an_entity_bomb_is_refused_at_once(tmp_path):
     letters = "abcdefghijklmnopqrstuvwxyz"
     entities = "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">\n' for a, b in itertools.pairwise(letters))
     (tmp_path / "bomb.gpx").write_text(BOMB.format(entities=entities))
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputFileError, match=r"bomb\.gpx.*entities"):
         read(tmp_path / "bomb.gpx")
     assert time.perf_counter() - started < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 def test_geojson_lines_and_points(tmp_path):
