@@ -203,6 +203,8 @@ def describe_model(model: LearnedModel, *, stated: dict[str, float] | None = Non
     """Print what was learned."""
     word = "simulated routes" if model.is_simulated else "routes"
     summary = model.summary
+    if model.network.mode != "drive":
+        say(f"mode: {model.network.mode}")
     say(f"learned from {summary['num_routes']} {word}" + _skipped(summary["skipped"]))
     if model.coefficients:
         say(coefficient_table(model.coefficients, stated=stated))

@@ -20,12 +20,10 @@ from ..route import Route
 from ..router import Router
 from .faults import naming
 from .requests import NearestRequest, RouteRequest, TableRequest
+from .travel_modes import ANY_MODE, OWN_PROFILES
 
 if TYPE_CHECKING:
     from ..alternatives import Alternative
-
-DEFAULT_PROFILES = ("driving", "car", "auto", "default")
-"""Words for the first metric: what OSRM's clients send where they do not care."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +41,13 @@ class Answered:
 
 
 def metric_of(router: Router, profile: str) -> str:
-    """The metric that a profile stands for: the metric of that name, or the first one for `DEFAULT_PROFILES`."""
+    """The metric of that name, or the first one for words that OSRM's clients send (`travel_modes`)."""
     if profile in router.metrics:
         return profile
-    if profile in DEFAULT_PROFILES:
+    words = (*ANY_MODE, *OWN_PROFILES.get(router.network.mode, ()))
+    if profile in words:
         return router.metrics[0]
-    known = ", ".join(dict.fromkeys([*router.metrics, *DEFAULT_PROFILES]))
+    known = ", ".join(dict.fromkeys([*router.metrics, *words]))
     raise ServiceRequestError(
         code="InvalidProfile", problem=f"there is no profile {profile[:60]!r}; a profile is a metric: {known}"
     )

@@ -16,10 +16,11 @@ from ..route import Route
 from .legs import LegParts
 from .maneuvers import Maneuver, maneuver_at
 from .streets import Streets
+from .travel_modes import STEP_MODE
 
 _BESIDE_M = 5.0
 """A destination nearer to the road than this has no side."""
-_MODE, _DRIVING_SIDE = "driving", "right"
+_DRIVING_SIDE = "right"
 
 
 def steps_of(leg: Route, parts: LegParts, streets: Streets, geometry: Callable[[Floats], Any]) -> list[dict[str, Any]]:
@@ -43,7 +44,7 @@ def steps_of(leg: Route, parts: LegParts, streets: Streets, geometry: Callable[[
             "geometry": geometry(parts.line(begin, end)),
             "name": streets.name(edges[begin]),
         }
-        step |= {"mode": _MODE, "driving_side": _DRIVING_SIDE}
+        step |= {"mode": _mode(streets), "driving_side": _DRIVING_SIDE}
         step["maneuver"] = _maneuver(parts, streets, edges, begin, maneuvers.get(begin))
         step["intersections"] = [_intersection(parts, streets, edges, row) for row in range(begin, end)]
         steps.append(step)
@@ -59,6 +60,10 @@ def summary_of(steps: list[dict[str, Any]]) -> str:
             metres[step["name"]] += step["distance"] or 0.0
     longest = sorted(metres, key=lambda name: -metres[name])[:2]
     return ", ".join(name for name in metres if name in longest)
+
+
+def _mode(streets: Streets) -> str:
+    return STEP_MODE.get(streets.network.mode, "driving")
 
 
 def _totals(parts: LegParts, begin: int, end: int) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _arrival(
     return empty | {
         "geometry": geometry(np.stack([end, end])),
         "name": streets.name(edges[-1]),
-        "mode": _MODE,
+        "mode": _mode(streets),
         "driving_side": _DRIVING_SIDE,
         "maneuver": maneuver,
         "intersections": [{"location": _location(end), "bearings": [(before + 180) % 360], "entry": [True], "in": 0}],

@@ -17,6 +17,7 @@ from osm_files import node, osm, way, write
 from trodden.core.errors import ConfigurationError, EmptyNetworkError
 from trodden.graphs import samples
 from trodden.graphs.access import deciding_key, says
+from trodden.graphs.export import to_networkx
 from trodden.graphs.modes import Mode, rules_of
 from trodden.graphs.reading import format_report, read_roads
 from trodden.graphs.road_graph import RoadNetwork
@@ -485,3 +486,28 @@ def test_reading_for_cars_is_as_it_was() -> None:
     assert joined.mode == "drive"
     with_service = read_roads(samples.helsinki_path(), join="all", include_service=True, mode="drive")
     assert identity(with_service) == "20047322f32d67fd3999cff09d67823c7e617be86ec515c57f5a581fb60240f8"
+
+
+@pytest.mark.real_data
+def test_krems_on_foot_equals_osmnx(data_folder: Path, tmp_path: Path) -> None:
+    """Edge for edge, against osmnx's simplified graph of the same ways, both directions of each."""
+    osmnx = pytest.importorskip("osmnx")
+    import osmium
+
+    path, filtered = data_folder / "osm" / "krems.osm.gz", tmp_path / "krems.osm"
+    with osmium.SimpleWriter(str(filtered)) as writer:
+        for item in osmium.FileProcessor(str(path)):
+            if item.is_node():  # without barriers, of which osmnx knows nothing
+                writer.add(item.replace(tags={}))
+            elif item.is_way() and reason("walk", **dict(item.tags)) is None:
+                writer.add(item)
+    theirs = osmnx.graph_from_xml(filtered, retain_all=True, bidirectional=True)
+    network = read_roads(filtered, mode="walk", join="all")
+    assert network.report["barriers"]["stopping"] == {}
+    graph = to_networkx(network)
+    one_way = network.report["ways"]["direction_by"]
+    assert set(one_way) == {"on foot"}
+    assert sorted(graph.edges()) == sorted(theirs.edges())
+    lengths = [sorted(data["length"] for *_, data in one.edges(data=True)) for one in (graph, theirs)]
+    np.testing.assert_allclose(*lengths, rtol=1e-5)
+    assert graph.number_of_edges() > 2000
