@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..core.config import Config, ContextConfig
-from ..core.types import Bools, Floats, Ints
+from ..core.types import Bools, Floats, Ids, Ints
 from ..graphs.road_graph import RoadNetwork
 from .batches import make_batch
 from .checkpoints import Checkpoint
@@ -28,6 +28,7 @@ from .demonstrations import Demonstrations
 from .feature_columns import Features
 from .features import make_features
 from .inference import covariance
+from .likelihood import route_log_probabilities
 from .model import Coefficient, ContextReward, LearnedModel, entry_costs
 from .planner import Planner
 from .pooling import Pooling
@@ -53,6 +54,9 @@ class _Bucket:
     features: Features
     planner: Planner
     batch: Batch
+    routes: Demonstrations
+    rows: Ids
+    """int64[r]: where these stand among all routes."""
 
     def evaluate(self, coefficients: Floats) -> tuple[float, Floats] | str:
         """(negative log-likelihood in nats, gradient float64[F]), or why there is none."""
@@ -84,12 +88,13 @@ class ContextObjective:
         planners: tuple[Planner, ...],
     ) -> None:
         self.scale, self.num_evaluations = scale, 0
-        self.weight = float(routes.weight.sum())
+        self.weight = routes.weight
         self._buckets: list[_Bucket | None] = []
         for context, (own, planner) in enumerate(zip(features, planners, strict=True)):
             rows = np.flatnonzero(number == context)
-            some = make_batch(routes.take(rows), planner.config) if len(rows) else None
-            self._buckets.append(None if some is None else _Bucket(own, planner, some))
+            some = routes.take(rows)
+            bucket = _Bucket(own, planner, make_batch(some, planner.config), some, rows) if len(rows) else None
+            self._buckets.append(bucket)
 
     def __call__(self, table: Floats) -> tuple[float, Floats] | str:
         """(negative log-likelihood in nats, gradient float64[C, F]), or why there is none."""
@@ -104,6 +109,21 @@ class ContextObjective:
             total += found[0]
             gradient[context] = found[1] / self.scale
         return total, gradient
+
+    def per_route(self, table: Floats) -> Floats | None:
+        """float64[R]: the negative log-likelihood of each route in nats; None where there is none."""
+        self.num_evaluations += 1
+        result = np.zeros(len(self.weight))
+        for context, bucket in enumerate(self._buckets):
+            if bucket is None:
+                continue
+            reward = bucket.features.reward(table[context] / self.scale)
+            batch = bucket.routes.batch(bucket.planner.config.ending)
+            try:
+                result[bucket.rows] = -route_log_probabilities(bucket.planner, reward, bucket.routes, batch)
+            except NO_VALUES:
+                return None
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,42 +200,50 @@ def _fit_all(
         penalty = np.inf if wanted == "infinity" else float(wanted)
         optimum = _fit(whole, first, penalty, config)
         return _Learned(optimum, penalty, {}, whole.num_evaluations), scale
-    is_held_out = _held_out(number, config)
-    taught, asked = objective(~is_held_out), objective(is_held_out)
-    penalty, table, losses = _chosen(taught, asked, first, config)
-    optimum = _fit(whole, table, penalty, config)
-    evaluations = whole.num_evaluations + taught.num_evaluations + asked.num_evaluations
-    return _Learned(optimum, penalty, losses, evaluations), scale
+    penalty, losses, evaluations = _chosen(objective, _folds(number, config), routes.weight, first, config)
+    optimum = _fit(whole, first, penalty, config)
+    return _Learned(optimum, penalty, losses, evaluations + whole.num_evaluations), scale
 
 
-def _held_out(number: Ints, config: Config) -> Bools:
-    """bool[R]: routes that the penalty is chosen on, a share of every context; none of a context of a single route."""
-    generator, result = np.random.default_rng(config.training.seed), np.zeros(len(number), bool)
+def _folds(number: Ints, config: Config) -> Ints:
+    """int32[R]: the part that each route is held out with; every context is spread over all of them evenly."""
+    generator, result = np.random.default_rng(config.training.seed), np.zeros(len(number), np.int32)
     for context in np.unique(number):
         rows = generator.permutation(np.flatnonzero(number == context))
-        count = min(round(config.context.validation_share * len(rows)), len(rows) - 1)
-        result[rows[:count]] = True
+        result[rows] = np.arange(len(rows)) % config.context.folds
     return result
 
 
 def _chosen(
-    taught: ContextObjective, asked: ContextObjective, start: Floats, config: Config
-) -> tuple[float, Floats, dict[str, float | None]]:
-    """(penalty under which held-out routes are likeliest, where its fit ended, their loss per route by penalty)."""
-    if asked.weight == 0:
-        return np.inf, start, {}
-    tables: dict[float, Floats] = {}
-    losses: dict[float, float] = {}
-    table, blocks = start, None
-    for penalty in (np.inf, *PENALTIES):
-        found = _fit(taught, table, penalty, config, blocks=blocks, is_trial=True)
-        table, blocks = found.table, found.curvature
-        told = asked(table)
-        tables[penalty], losses[penalty] = table, np.inf if isinstance(told, str) else told[0] / asked.weight
-        _log.info("penalty %g: %.5f nats per held-out route", penalty, losses[penalty])
-    best = min(losses, key=lambda penalty: losses[penalty])
-    shown = {f"{penalty:g}": loss if np.isfinite(loss) else None for penalty, loss in losses.items()}
-    return best, tables[best], shown
+    objective: Callable[[Bools], ContextObjective], fold: Ints, weight: Floats, start: Floats, config: Config
+) -> tuple[float, dict[str, float | None], int]:
+    """(penalty, loss per held-out route by penalty in nats, evaluations) by cross-validation.
+
+    The penalty under which held-out routes are likeliest, if they are so by more than the standard error of what they
+    gain over one reward for all; else infinity. A context that does not matter shall not hurt, and one that does
+    overcomes that with routes enough.
+    """
+    losses = {penalty: np.zeros(len(fold)) for penalty in (np.inf, *PENALTIES)}
+    evaluations = 0
+    for part in np.unique(fold):
+        taught, asked = objective(fold != part), objective(fold == part)
+        if not len(taught.weight):
+            return np.inf, {}, evaluations
+        table, blocks = start, None
+        for penalty, loss in losses.items():
+            found = _fit(taught, table, penalty, config, blocks=blocks, is_trial=True)
+            table, blocks = found.table, found.curvature
+            told = asked.per_route(table)
+            loss[fold == part] = np.inf if told is None else told
+        evaluations += taught.num_evaluations + asked.num_evaluations
+    means = {penalty: float(np.average(loss, weights=weight)) for penalty, loss in losses.items()}
+    _log.info("nats per held-out route by penalty: %s", means)
+    best = min(means, key=lambda penalty: means[penalty])
+    if np.isfinite(means[np.inf]):
+        gain = losses[np.inf] - losses[best]
+        error = float(np.sqrt(weight**2 @ (gain - np.average(gain, weights=weight)) ** 2))
+        best = best if float(weight @ gain) > error else np.inf
+    return best, {f"{one:g}": mean if np.isfinite(mean) else None for one, mean in means.items()}, evaluations
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""A reward per context: against separate fits, one fit, and SciPy on the penalised likelihood; stored, asked, refused."""
+"""A reward per context: against separate fits, one fit, and SciPy on the penalised likelihood; stored and refused."""
 
 from __future__ import annotations
 
