@@ -22,6 +22,7 @@ from trodden.irl.likelihood import log_likelihood
 from trodden.irl.planner import Planner
 from trodden.irl.progress import TrainingProgress
 from trodden.irl.rebasing import rebase
+from trodden.irl.report import map_sections
 from trodden.irl.selection import Candidate, select
 from trodden.irl.simulation import simulate
 from trodden.irl.statistics import model_statistics
@@ -267,6 +268,17 @@ def test_statistics_and_selection_know_of_contexts(tmp_path, network, routes, mo
     candidates = [Candidate("one", configured()), Candidate("two", configured(periods=PERIODS, penalty=0.0))]
     found = select(network, routes, candidates, tmp_path, by="nll", num_folds=2)
     assert found.scores[0].candidate.name == "two"
+
+
+def test_a_report_shows_contexts_and_what_the_map_says(model, routes) -> None:
+    section = map_sections.contexts(model)
+    assert section is not None
+    table = section.blocks[1]
+    assert table.rows[0][0].text == "travel_time_min"
+    assert len(table.columns) == len(table.rows[0]) == 4
+    assert map_sections.contexts(model.in_context("peak")) is None
+    columns = map_sections.columns_of_map(model).blocks[0]
+    assert "toll" in [row[0].text for row in columns.rows]
 
 
 # ------------------------------------------------------------------------------------------------------------ refused
