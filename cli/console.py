@@ -237,7 +237,8 @@ def _describe_contexts(model: LearnedModel) -> None:
         say("\nnegative log-likelihood per held-out route by penalty (inf: one reward, 0: independent contexts)")
         say(text_table(list(losses), [["-" if loss is None else f"{loss:.4f}" for loss in losses.values()]]))
     penalty = summary["penalty"] if isinstance(summary["penalty"], str) else f"{summary['penalty']:g}"
-    say(f"penalty {penalty}{', chosen on those' if losses else ''}")
+    rule = ", chosen on those (infinity, unless they gain more than a standard error)" if losses else ""
+    say(f"penalty {penalty}{rule}")
     say(f"log-likelihood {summary['log_likelihood']:.3f}, {summary['log_likelihood_per_route']:.4f} per route")
     say(f"{summary['evaluations']} evaluations, {summary['seconds']:.1f} s")
     if summary["raised_turns"]:

@@ -261,8 +261,9 @@ class ContextConfig(_Section):
     """Features that have a column for each period: ``travel_time_min`` is then ``travel_time_min@PERIOD``."""
     penalty: Annotated[float, Field(ge=0)] | Literal["infinity", "auto"] = "auto"
     """How strongly contexts are drawn towards their mean: as ``[regions] penalty``."""
-    validation_share: float = Field(default=0.2, gt=0, lt=1)
-    """With ``penalty = "auto"``: the share of every context's routes that it is chosen on."""
+    folds: int = Field(default=5, gt=1)
+    """With ``penalty = "auto"``: in so many parts each context's routes are held out, one after the other. One reward
+    for all is kept unless they gain more than the standard error of that gain."""
 
     @property
     def is_given(self) -> bool:

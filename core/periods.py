@@ -115,7 +115,8 @@ def check_time_zone(name: str) -> None:
         if name:
             ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # not found is a KeyError
-        raise ValueError(f"time_zone = {name!r} is no time zone such as 'Europe/Lisbon'") from None
+        hint = "where a system knows none at all, install the package tzdata"
+        raise ValueError(f"time_zone = {name!r} is no time zone such as 'Europe/Lisbon' ({hint})") from None
 
 
 def parse_departure(departure: str | datetime | time, time_zone: str = "") -> tuple[int | None, int]:

@@ -33,7 +33,7 @@ _MAX_SETTLED = 2_000_000
 _REFRESH_EVERY = 10
 _LARGEST_COUNT = 2**31 - 1
 _BYTES_PER_NODE = 24.0
-_BYTES_PER_EDGE = 16.0 + 4.0 + 8.0 + 20.0
+_BYTES_PER_EDGE = 16.0 + 4.0 + 8.0 + 33.0
 """Tail, head, id; where turns begin; component and order of ids; attributes of an OSM network, road names aside."""
 _BYTES_PER_TURN = 4.0 + 4.0 + 3.0 + 4.0
 """Edge entered, angle, three kinds, edge left."""

@@ -10,6 +10,7 @@ in scaled coefficients (`trodden.irl.pooling`).
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -21,8 +22,8 @@ import numpy as np
 from ..core.config import Config, ContextConfig
 from ..core.types import Bools, Floats, Ints
 from ..graphs.road_graph import RoadNetwork
-from .batches import make_batch
 from .checkpoints import Checkpoint
+from .context_objective import ContextObjective
 from .contexts import Contexts
 from .demonstrations import Demonstrations
 from .feature_columns import Features
@@ -31,10 +32,8 @@ from .inference import covariance
 from .model import Coefficient, ContextReward, LearnedModel, entry_costs
 from .planner import Planner
 from .pooling import Pooling
-from .problem import NO_VALUES
-from .progress import Progress
-from .regional_fit import RegionalOptimum, fit_regions_from
-from .trips import Batch
+from .progress import Progress, TrainingProgress
+from .regional_fit import RegionalOptimum, fit_regions_from, starting_row
 
 _log = logging.getLogger(__name__)
 PENALTIES = (1e4, 1e3, 1e2, 10.0, 0.0)
@@ -44,66 +43,6 @@ _RUNAWAY = 50.0
 """Standard error in scaled coefficients beyond which there is no estimate."""
 _ALIKE = "these routes do not tell it apart from other features (constant over the choices, or collinear)"
 _RUNS_AWAY = "runs away: these routes (almost) never or always take it, so its size means nothing"
-
-
-@dataclass(frozen=True, eq=False)
-class _Bucket:
-    """One context's part of the likelihood."""
-
-    features: Features
-    planner: Planner
-    batch: Batch
-
-    def evaluate(self, coefficients: Floats) -> tuple[float, Floats] | str:
-        """(negative log-likelihood in nats, gradient float64[F]), or why there is none."""
-        try:
-            value, slope = self.planner.linear_log_likelihood(self.features, coefficients, self.batch)
-        except NO_VALUES as error:
-            return str(error)
-        return -value, -slope
-
-
-class ContextObjective:
-    """Tables of scaled coefficients float64[C, F] -> the loss of some routes, each under its context's reward.
-
-    Parameters
-    ----------
-    number
-        int32[R]: the context of each route.
-    scale
-        float64[F]: scaled coefficient = coefficient * scale.
-    """
-
-    def __init__(
-        self,
-        features: tuple[Features, ...],
-        routes: Demonstrations,
-        number: Ints,
-        config: Config,
-        scale: Floats,
-        planners: tuple[Planner, ...],
-    ) -> None:
-        self.scale, self.num_evaluations = scale, 0
-        self.weight = float(routes.weight.sum())
-        self._buckets: list[_Bucket | None] = []
-        for context, (own, planner) in enumerate(zip(features, planners, strict=True)):
-            rows = np.flatnonzero(number == context)
-            some = make_batch(routes.take(rows), planner.config) if len(rows) else None
-            self._buckets.append(None if some is None else _Bucket(own, planner, some))
-
-    def __call__(self, table: Floats) -> tuple[float, Floats] | str:
-        """(negative log-likelihood in nats, gradient float64[C, F]), or why there is none."""
-        self.num_evaluations += 1
-        total, gradient = 0.0, np.zeros_like(table)
-        for context, bucket in enumerate(self._buckets):
-            if bucket is None:
-                continue
-            found = bucket.evaluate(table[context] / self.scale)
-            if isinstance(found, str):
-                return found
-            total += found[0]
-            gradient[context] = found[1] / self.scale
-        return total, gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +68,8 @@ def fit_contexts(
     routes
         Possible under the ending; with departures or groups, as ``[context]`` asks.
     progress, resume
-        Of the one reward for all, as for `trodden.irl.training.fit`; the contexts' own take a few times as long.
+        As for `trodden.irl.training.fit`. Checkpoints hold the one reward for all; the contexts' own are worked out
+        again from there, to the same bytes.
 
     Raises
     ------
@@ -143,10 +83,11 @@ def fit_contexts(
     plain = config.model_copy(update={"context": ContextConfig()})
     names = make_features(network, config.reward.features).names
     features = _features(network, config, contexts, names)
-    shared = fit(network, routes, plain, progress=progress, resume=resume)
+    teller = _Teller(progress, float(routes.weight.sum()))
+    shared = fit(network, routes, plain, progress=teller.shared if progress else None, resume=resume)
     started = time.perf_counter()
     start = np.array([one.value for one in shared.coefficients])
-    learned, scale = _fit_all(features, routes, number, config, start)
+    learned, scale = _fit_all(features, routes, number, config, start, teller)
     rewards, raised = _rewards(network, contexts, features, learned, scale, number, config)
     summary = {
         **shared.summary,
@@ -161,8 +102,41 @@ def _features(network: RoadNetwork, config: Config, contexts: Contexts, names: t
     return tuple(made[period] for period, _ in contexts.pairs)
 
 
+class _Teller:
+    """Tells of the contexts' fits in the form of the one reward's, whose last checkpoint is what a run goes on from."""
+
+    def __init__(self, progress: Progress | None, weight: float) -> None:
+        self._progress, self._weight = progress, weight
+        self._last: TrainingProgress | None = None
+        self.stage = ""
+
+    def shared(self, step: TrainingProgress) -> None:
+        """After a step of the one reward for all."""
+        self._last = step
+        if self._progress is not None:
+            self._progress(step)
+
+    def step(self, steps: int, loss: float, gradient: float) -> None:
+        """After a step of the contexts' own."""
+        if self._progress is not None and self._last is not None:
+            self._progress(
+                dataclasses.replace(
+                    self._last,
+                    iteration=steps,
+                    log_likelihood_per_route=-loss / self._weight,
+                    gradient_norm=gradient / self._weight,
+                    stage=self.stage,
+                )
+            )
+
+
 def _fit_all(
-    features: tuple[Features, ...], routes: Demonstrations, number: Ints, config: Config, start: Floats
+    features: tuple[Features, ...],
+    routes: Demonstrations,
+    number: Ints,
+    config: Config,
+    start: Floats,
+    teller: _Teller,
 ) -> tuple[_Learned, Floats]:
     squares = np.mean([one.range.mean_square for one in features], axis=0)
     scale = np.where(squares > 0, np.sqrt(squares), 1.0)
@@ -174,48 +148,73 @@ def _fit_all(
         return ContextObjective(features, routes.take(at), number[at], config, scale, planners)
 
     whole = objective(np.ones(len(routes), bool))
-    first = np.broadcast_to(start * scale, (len(features), len(start))).copy()
+    first = _start(whole, features, start * scale)
     wanted = config.context.penalty
     if wanted != "auto":
         penalty = np.inf if wanted == "infinity" else float(wanted)
-        optimum = _fit(whole, first, penalty, config)
+        teller.stage = f"contexts, penalty {penalty:g}"
+        optimum = _fit(whole, first, penalty, config, teller)
         return _Learned(optimum, penalty, {}, whole.num_evaluations), scale
-    is_held_out = _held_out(number, config)
-    taught, asked = objective(~is_held_out), objective(is_held_out)
-    penalty, table, losses = _chosen(taught, asked, first, config)
-    optimum = _fit(whole, table, penalty, config)
-    evaluations = whole.num_evaluations + taught.num_evaluations + asked.num_evaluations
-    return _Learned(optimum, penalty, losses, evaluations), scale
+    penalty, losses, evaluations = _chosen(objective, _folds(number, config), routes.weight, first, config, teller)
+    teller.stage = f"contexts, penalty {penalty:g}, all routes"
+    optimum = _fit(whole, first, penalty, config, teller)
+    return _Learned(optimum, penalty, losses, evaluations + whole.num_evaluations), scale
 
 
-def _held_out(number: Ints, config: Config) -> Bools:
-    """bool[R]: routes that the penalty is chosen on, a share of every context; none of a context of a single route."""
-    generator, result = np.random.default_rng(config.training.seed), np.zeros(len(number), bool)
+def _start(whole: ContextObjective, features: tuple[Features, ...], shared: Floats) -> Floats:
+    """float64[C, F], scaled: the one reward for all; costs where it has no values under a period's own columns."""
+    first = np.broadcast_to(shared, (len(features), len(shared))).copy()
+    if not isinstance(whole(first), str):
+        return first
+    is_cost = np.all([(one.range.minimum >= 0) & (one.range.maximum > 0) for one in features], axis=0)
+    return np.broadcast_to(starting_row(whole, is_cost, len(features)), first.shape).copy()
+
+
+def _folds(number: Ints, config: Config) -> Ints:
+    """int32[R]: the part that each route is held out with; every context is spread over all of them evenly."""
+    generator, result = np.random.default_rng(config.training.seed), np.zeros(len(number), np.int32)
     for context in np.unique(number):
         rows = generator.permutation(np.flatnonzero(number == context))
-        count = min(round(config.context.validation_share * len(rows)), len(rows) - 1)
-        result[rows[:count]] = True
+        result[rows] = np.arange(len(rows)) % config.context.folds
     return result
 
 
 def _chosen(
-    taught: ContextObjective, asked: ContextObjective, start: Floats, config: Config
-) -> tuple[float, Floats, dict[str, float | None]]:
-    """(penalty under which held-out routes are likeliest, where its fit ended, their loss per route by penalty)."""
-    if asked.weight == 0:
-        return np.inf, start, {}
-    tables: dict[float, Floats] = {}
-    losses: dict[float, float] = {}
-    table, blocks = start, None
-    for penalty in (np.inf, *PENALTIES):
-        found = _fit(taught, table, penalty, config, blocks=blocks, is_trial=True)
-        table, blocks = found.table, found.curvature
-        told = asked(table)
-        tables[penalty], losses[penalty] = table, np.inf if isinstance(told, str) else told[0] / asked.weight
-        _log.info("penalty %g: %.5f nats per held-out route", penalty, losses[penalty])
-    best = min(losses, key=lambda penalty: losses[penalty])
-    shown = {f"{penalty:g}": loss if np.isfinite(loss) else None for penalty, loss in losses.items()}
-    return best, tables[best], shown
+    objective: Callable[[Bools], ContextObjective],
+    fold: Ints,
+    weight: Floats,
+    start: Floats,
+    config: Config,
+    teller: _Teller,
+) -> tuple[float, dict[str, float | None], int]:
+    """(penalty, loss per held-out route by penalty in nats, evaluations) by cross-validation.
+
+    The penalty under which held-out routes are likeliest, if they are so by more than the standard error of what they
+    gain over one reward for all; else infinity. A context that does not matter shall not hurt, and one that does
+    overcomes that with routes enough.
+    """
+    losses = {penalty: np.zeros(len(fold)) for penalty in (np.inf, *PENALTIES)}
+    evaluations = 0
+    for part in np.unique(fold):
+        taught, asked = objective(fold != part), objective(fold == part)
+        if not len(taught.weight):
+            return np.inf, {}, evaluations
+        table, blocks = start, None
+        for penalty, loss in losses.items():
+            teller.stage = f"contexts, part {part + 1}, penalty {penalty:g}"
+            found = _fit(taught, table, penalty, config, teller, blocks=blocks, is_trial=True)
+            table, blocks = found.table, found.curvature
+            told = asked.per_route(table)
+            loss[fold == part] = np.inf if told is None else told
+        evaluations += taught.num_evaluations + asked.num_evaluations
+    means = {penalty: float(np.average(loss, weights=weight)) for penalty, loss in losses.items()}
+    _log.info("nats per held-out route by penalty: %s", means)
+    best = min(means, key=lambda penalty: means[penalty])
+    if np.isfinite(means[np.inf]):
+        gain = losses[np.inf] - losses[best]
+        error = float(np.sqrt(weight @ (gain - np.average(gain, weights=weight)) ** 2))
+        best = best if float(weight @ gain) > error else np.inf
+    return best, {f"{one:g}": mean if np.isfinite(mean) else None for one, mean in means.items()}, evaluations
 
 
 def _fit(
@@ -223,6 +222,7 @@ def _fit(
     start: Floats,
     penalty: float,
     config: Config,
+    teller: _Teller,
     *,
     blocks: Floats | None = None,
     is_trial: bool = False,
@@ -235,6 +235,7 @@ def _fit(
         blocks=blocks,
         wants_errors=not is_trial,
         max_steps=min(steps, _TRIAL_STEPS) if is_trial else steps,
+        on_step=teller.step,
     )
 
 

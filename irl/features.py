@@ -110,7 +110,7 @@ def _spelled_out(network: RoadNetwork, name: str) -> list[str]:
     values = {**network.turns.extra, **network.attributes.extra}.get(kind)
     if values is None:
         raise _unknown(network, name)
-    levels, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    levels, counts = np.unique(values[np.isfinite(values)].astype(np.float64), return_counts=True)
     if len(levels) > _MOST_LEVELS:
         raise ConfigurationError(
             where="[reward] features",

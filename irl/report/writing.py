@@ -15,7 +15,7 @@ from ..demonstrations import Demonstrations, require_network
 from ..evaluation import Evaluation, evaluate
 from ..map_views import credit_for
 from ..model import LearnedModel
-from . import model_sections, route_sections
+from . import map_sections, model_sections, route_sections
 from .ablation import AblationRow
 from .page import Code, Facts, Section, Text
 
@@ -83,12 +83,14 @@ def write_report(
         route_sections.evaluation(model, result, routes),
         route_sections.trips(model, routes, result),
         model_sections.coefficients(model),
+        map_sections.contexts(model),
         route_sections.cost_map(model),
         model_sections.corrections(model, train),
         route_sections.contradictions(contradictions) if contradictions is not None else None,
         model_sections.curves(model),
         route_sections.ablation(ablation) if ablation else None,
         model_sections.made_of(model, train),
+        map_sections.columns_of_map(model),
         _reproduce(model, routes, result, command),
     ]
     page = (

@@ -1,4 +1,4 @@
-"""A reward per context: against separate fits, one fit and SciPy on the penalised likelihood; stored, refused."""
+"""A reward per context: against separate fits, one fit, and SciPy on the penalised likelihood; stored and refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from trodden.irl.evaluation import evaluate, log_probabilities
 from trodden.irl.features import make_features
 from trodden.irl.likelihood import log_likelihood
 from trodden.irl.planner import Planner
+from trodden.irl.progress import TrainingProgress
 from trodden.irl.rebasing import rebase
+from trodden.irl.report import map_sections
 from trodden.irl.selection import Candidate, select
 from trodden.irl.simulation import simulate
 from trodden.irl.statistics import model_statistics
@@ -131,6 +133,22 @@ def test_a_penalty_chosen_on_held_out_routes(network, routes) -> None:
         np.testing.assert_array_equal(one.turn_cost, two.turn_cost)
 
 
+def test_an_interrupted_run_goes_on_to_the_same_bytes(network, routes, model) -> None:
+    config, seen = configured(periods=PERIODS, penalty=30.0), []
+
+    def stop(step: TrainingProgress) -> None:
+        seen.append(step)
+        if step.stage == "contexts, penalty 30":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(network, routes, config, progress=stop)
+    assert 0 < seen[-1].gradient_norm < seen[0].gradient_norm
+    again = fit(network, routes, config, resume=seen[-1].checkpoint)
+    for one, two in zip(again.contexts, model.contexts, strict=True):
+        np.testing.assert_array_equal(one.turn_cost, two.turn_cost)
+
+
 def test_groups_and_periods_together(network, routes, parts) -> None:
     more = of_taste(network, OTHER, 3, 40, departure="09:00", group="bob")
     found = fit(network, joined([routes, more]), configured(periods=PERIODS, group="who", penalty=10.0))
@@ -158,6 +176,12 @@ def test_a_column_for_each_period(network, routes) -> None:
     assert own.contexts[1].coefficients[0].value == pytest.approx(plain.contexts[1].coefficients[0].value, rel=1e-4)
     np.testing.assert_allclose(own.contexts[0].turn_cost, plain.contexts[0].turn_cost, rtol=1e-4)
     assert Router(own).explain("node:10", "node:40", metric="peak") is not None, "its columns are known there too"
+    faster = {**extra, "speed_kmh@peak": 500 * speed}
+    roads = make_network(
+        network.graph, dataclasses.replace(attributes, extra=faster), network.turns, network.shapes, network.report
+    )
+    quick = configured(periods=PERIODS, penalty=0.0, by_period=["travel_time_min"])
+    assert fit(roads, dataclasses.replace(routes, network=roads), quick).summary["context"]["is_converged"]
     with pytest.raises(ConfigurationError, match="travel_time_min@peak"):
         fit(network, routes, configured(periods=PERIODS, by_period=["travel_time_min"]))
 
@@ -244,6 +268,17 @@ def test_statistics_and_selection_know_of_contexts(tmp_path, network, routes, mo
     candidates = [Candidate("one", configured()), Candidate("two", configured(periods=PERIODS, penalty=0.0))]
     found = select(network, routes, candidates, tmp_path, by="nll", num_folds=2)
     assert found.scores[0].candidate.name == "two"
+
+
+def test_a_report_shows_contexts_and_what_the_map_says(model, routes) -> None:
+    section = map_sections.contexts(model)
+    assert section is not None
+    table = section.blocks[1]
+    assert table.rows[0][0].text == "travel_time_min"
+    assert len(table.columns) == len(table.rows[0]) == 4
+    assert map_sections.contexts(model.in_context("peak")) is None
+    columns = map_sections.columns_of_map(model).blocks[0]
+    assert "toll" in [row[0].text for row in columns.rows]
 
 
 # ------------------------------------------------------------------------------------------------------------ refused

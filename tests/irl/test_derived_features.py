@@ -81,6 +81,11 @@ def test_the_way_down_is_the_way_up_seen_from_the_other_side(tmp_path: Path) -> 
     assert (up + down <= change).all()
 
 
+def test_flags_and_counts_as_kinds(tmp_path: Path) -> None:
+    roads = crossroads(tmp_path)
+    assert make_features(roads, ["ends_at_signals:*", "num_signals:*"]).names == ("ends_at_signals:1", "num_signals:1")
+
+
 def test_products_of_derived_columns(tmp_path: Path) -> None:
     assert turns_where(crossroads(tmp_path), "is_across*at_signals") == {"WN", "SW"}
 
