@@ -72,14 +72,14 @@ class RoadGraph:
 
     def edge_position(self, edge_id: int) -> int:
         """Position of one edge; `UnknownIdError` where there is none."""
-        position = int(self.edge_positions(np.array([edge_id], np.int64))[0])
+        position = int(self.edge_positions(np.array([edge_id], np.int64))[0]) if _is_id(edge_id) else -1
         if position < 0:
             raise UnknownIdError(kind="edge", identifier=edge_id, remedy="list the ids with RoadGraph.edge_id")
         return position
 
     def node_position(self, node_id: int) -> int:
         """Position of one node; `UnknownIdError` where there is none."""
-        position = int(self.node_positions(np.array([node_id], np.int64))[0])
+        position = int(self.node_positions(np.array([node_id], np.int64))[0]) if _is_id(node_id) else -1
         if position < 0:
             raise UnknownIdError(
                 kind="node",
@@ -314,6 +314,11 @@ class RoadNetwork:
     def length_unit(self) -> str:
         """``"m"``, or ``"s"`` where travel time stands in for length."""
         return "m" if self.attributes.length_m is not None else "s"
+
+
+def _is_id(number: int) -> bool:
+    """Ids have 64 bits; users may ask for any number."""
+    return -(2**63) <= number < 2**63
 
 
 def ragged_rows(first: Ids, rows: Ints | Ids) -> tuple[Ids, Ids]:
