@@ -32,6 +32,7 @@ from ..core.errors import EmptyNetworkError, InputFileError, InvalidValueError, 
 from ..core.types import Floats, Ids, Ints
 from .attributes import categories, class_speeds, impute_speeds, parse_lanes, parse_speed_kmh
 from .geometry import great_circle_m, space_filling_order
+from .json_values import plain, plain_only
 from .modes import Mode, ModeRules, rules_of
 from .moves import UTurns
 from .restrictions import build_turns
@@ -73,6 +74,7 @@ def read_networkx(
     *,
     mode: Mode = "drive",
     u_turns: UTurns = "dead_ends",
+    class_speeds_kmh: Mapping[str, float] | None = None,
     source: str = "networkx graph",
 ) -> RoadNetwork:
     """Roads from a directed networkx graph as osmnx makes it.
@@ -84,6 +86,8 @@ def read_networkx(
         a shapely ``geometry`` from their tail to their head.
     mode
         What the graph holds; decides speeds that the graph does not give.
+    class_speeds_kmh
+        See `trodden.graphs.reading.read_roads`.
     source
         What the report calls it.
 
@@ -115,7 +119,7 @@ def read_networkx(
     by_tail = np.lexsort((edge_id, head, tail)).astype(np.int32)
     tags = None if node_tags is None else node_tags.take(order)
     made = RoadGraph(tail[by_tail], head[by_tail], edge_id[by_tail], ids, latitude, longitude, tags)
-    attributes, speeds = _attributes(edges, rules_of(mode))
+    attributes, speeds = _attributes(edges, rules_of(mode), class_speeds_kmh)
     attributes, shapes = attributes.take(by_tail), _shapes(edges, ids).take(by_tail)
     turns, tally = build_turns(made, shapes, u_turns=u_turns)
     if turns.num_turns == 0:
@@ -128,7 +132,7 @@ def read_networkx(
         **speeds,
         "attributes_left_out": dict((edges.left_out + left_out).most_common()),
         "turns": {name: count for name, count in tally.items() if name not in {"used", "without_effect"}},
-        "graph_attributes": _plain_only(graph.graph, Counter()),
+        "graph_attributes": plain_only(graph.graph, Counter()),
     }
     return make_network(made, attributes, turns, shapes, report)
 
@@ -164,7 +168,7 @@ def _nodes(graph: Any, source: str) -> tuple[Ids, Floats, Floats, Categories | N
         places.append([_coordinate(node, data, name, limit) for name, limit in (("y", 90.0), ("x", 180.0))])
         ids.append(int(node))
         rest = {name: value for name, value in data.items() if name not in {"x", "y"}}
-        texts.append(json.dumps(_plain_only(rest, left_out), sort_keys=True))
+        texts.append(json.dumps(plain_only(rest, left_out), sort_keys=True))
     if not ids:
         raise EmptyNetworkError(path=source, problem="has no node", remedy="Give a graph with roads")
     table = np.array(places)
@@ -200,6 +204,10 @@ def _gather(
     found = _Edges()
     for tail, head, key, data in _keyed_edges(graph):
         name = f"edge ({tail}, {head}, {key})"
+        if not isinstance(key, int | str | np.integer):
+            raise InputFileError(
+                path=source, problem=f"{name} has a key that is no integer or text", remedy="Number parallel edges"
+            )
         at, to = place[int(tail)], place[int(head)]
         ends = np.array([[latitude[at], longitude[at]], [latitude[to], longitude[to]]])
         line = _line(data.get("geometry"), ends, name, source)
@@ -215,8 +223,8 @@ def _gather(
             found.columns[column].append(value)
         rest = {one: value for one, value in data.items() if one not in {"geometry", "edge_id"}}
         found.given.update(rest)
-        plain = _plain_only(rest, found.left_out)
-        found.tags.append(json.dumps([_plain(key), "geometry" in data, plain], sort_keys=True))
+        texts = plain_only(rest, found.left_out)
+        found.tags.append(json.dumps([plain(key), "geometry" in data, texts], sort_keys=True))
     return found
 
 
@@ -310,12 +318,14 @@ def _edge_ids(edges: _Edges, ids: Ids) -> Ids:
     return found
 
 
-def _attributes(edges: _Edges, rules: ModeRules) -> tuple[EdgeAttributes, dict[str, Any]]:
+def _attributes(
+    edges: _Edges, rules: ModeRules, given: Mapping[str, float] | None
+) -> tuple[EdgeAttributes, dict[str, Any]]:
     columns = edges.columns
     road_class = categories(columns["highway"])
     length = np.array(columns["length"])
     tagged = np.array(columns["speed"], np.float64)
-    speed, counts = impute_speeds(tagged, road_class)
+    speed, counts = impute_speeds(tagged, road_class, given)
     time = np.array(columns["time"], np.float64)
     time = np.where(np.isnan(time), length / speed.astype(np.float64) * 3.6, time)
     flags = {name: np.array(columns[name], bool) if name in edges.given else None for name in _FLAGS}
@@ -336,7 +346,8 @@ def _attributes(edges: _Edges, rules: ModeRules) -> tuple[EdgeAttributes, dict[s
     )
     if rules.all_speeds_by_rule:
         return attributes, {}
-    return attributes, {"speeds": counts, "class_speeds_kmh": class_speeds(tagged, road_class)}
+    known = {level: kmh for level, kmh in (given or {}).items() if level in road_class.levels}
+    return attributes, {"speeds": counts, "class_speeds_kmh": class_speeds(tagged, road_class) | known}
 
 
 def _shapes(edges: _Edges, ids: Ids) -> EdgeShapes:
@@ -357,31 +368,3 @@ def _point_ids(points: Ints) -> Ids:
     """Negative numbers, equal where the points are: a hash of the coordinates."""
     packed = (points[:, 0].astype(np.int64) << 32) ^ (points[:, 1].astype(np.int64) & 0xFFFFFFFF)
     return -1 - (mix64(packed.astype(np.uint64)) >> np.uint64(12)).astype(np.int64)
-
-
-# --------------------------------------------------------------------------------------------------------- texts
-
-
-def _plain_only(data: Mapping[Any, Any], left_out: Counter[str]) -> dict[str, Any]:
-    """The attributes that JSON can hold and give back as they were; the others are counted by name."""
-    found = {}
-    for name, value in data.items():
-        plain = _plain(value)
-        if not isinstance(name, str) or (plain is None and value is not None):
-            left_out[str(name)] += 1
-        else:
-            found[name] = plain
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list):
-        items = [_plain(item) for item in value]
-        return None if any(one is None and item is not None for one, item in zip(items, value, strict=True)) else items
-    return None

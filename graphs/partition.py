@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
@@ -235,4 +236,6 @@ def sub_network(network: RoadNetwork, edges: Ints, *, is_exit: Bools | None = No
     digest = hashlib.sha256(edges.astype("<i4").tobytes())
     digest.update(b"" if is_exit is None else np.packbits(is_exit).tobytes())
     identity = f"{network.checksum}/{digest.hexdigest()[:16]}"
-    return RoadNetwork(part, network.attributes.take(edges), moves, None, report, identity)
+    # What a networkx graph said of its edges is for the way back to it, and would stand in every shard.
+    attributes = dataclasses.replace(network.attributes.take(edges), source_tags=None)
+    return RoadNetwork(part, attributes, moves, None, report, identity)

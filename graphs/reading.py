@@ -65,8 +65,8 @@ def read_roads(
     include_service
         OSM only: drive ``highway=service`` too; bicycles and walkers use it in any case.
     class_speeds_kmh
-        OSM only: speeds of roads without a limit, by class, in place of the means of this extract. An earlier reading's
-        stand in its ``report["class_speeds_kmh"]``: then a limit tagged since changes its own road only.
+        OSM and graphs: speeds of roads without a limit, by class, in place of the means of this source. An earlier
+        reading's stand in its ``report["class_speeds_kmh"]``: then a limit tagged since changes its own road only.
     drive_on
         OSM only: ``"left"``, ``"right"`` or ``"auto"``, by tags and roundabouts (`trodden.graphs.driving_side`).
     elevation
@@ -106,10 +106,12 @@ def read_roads(
     say = progress or (lambda _: None)
     if not isinstance(source, str | PathLike):
         say("reading the graph")
-        network = _read_graph(source, mode, u_turns=turning)
+        network = _read_graph(source, mode, class_speeds_kmh, u_turns=turning)
     elif str(source).lower().endswith(SUFFIX):
         say("reading GraphML")
-        network = _read_graph(read_graphml(Path(source)), mode, u_turns=turning, source=Path(source).name)
+        network = _read_graph(
+            read_graphml(Path(source)), mode, class_speeds_kmh, u_turns=turning, source=Path(source).name
+        )
     elif Path(source).is_dir():
         network = _read_folder(Path(source), mode, u_turns=turning, say=say)
     else:
@@ -126,13 +128,20 @@ def read_roads(
     return network if table is None or "columns" in network.report else with_edge_columns(network, table)
 
 
-def _read_graph(graph: Any, mode: Mode | None, *, u_turns: UTurns, source: str = "networkx graph") -> RoadNetwork:
+def _read_graph(
+    graph: Any,
+    mode: Mode | None,
+    class_speeds_kmh: Mapping[str, float] | None,
+    *,
+    u_turns: UTurns,
+    source: str = "networkx graph",
+) -> RoadNetwork:
     from .from_networkx import read_networkx
 
     if not (hasattr(graph, "is_directed") and hasattr(graph, "edges")):
         problem = f"is a {type(graph).__name__}"
         raise InputFileError(path="source", problem=problem, remedy="Give a path, or a directed networkx graph")
-    return read_networkx(graph, mode=mode or "drive", u_turns=u_turns, source=source)
+    return read_networkx(graph, mode=mode or "drive", u_turns=u_turns, class_speeds_kmh=class_speeds_kmh, source=source)
 
 
 def _read_folder(path: Path, mode: Mode | None, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
@@ -188,11 +197,14 @@ def _read_osm_network(
     say("building turns")
     forbidden, over_ways = forbidden_sequences(joined.graph, joined.shapes, roads.way_restrictions)
     made = add_copies(joined.graph, joined.attributes, joined.shapes, forbidden)
-    banned = made.ban
-    if len(roads.blocked):
-        stopped = moves_through(made.graph, roads.blocked)
-        banned = lambda moves: made.ban(moves) | stopped(moves)  # noqa: E731
-    turns, tally = build_turns(made.graph, made.shapes, roads.restrictions, u_turns=u_turns, also_banned=banned)
+    blocked = moves_through(made.graph, roads.blocked)
+    turns, tally = build_turns(
+        made.graph,
+        made.shapes,
+        roads.restrictions,
+        u_turns=u_turns,
+        also_banned=lambda moves: made.ban(moves) | blocked(moves),
+    )
     if turns.num_turns == 0:
         raise EmptyNetworkError(
             path=path,
@@ -201,20 +213,15 @@ def _read_osm_network(
         )
     restrictions = {**roads.report["restrictions"], **{key: tally.pop(key) for key in _RESTRICTION_KEYS}}
     restrictions["via_ways"] = {**over_ways, "edges_copied": int(made.is_copy.sum())}
-    report: dict[str, Any] = {
-        "source": path.name,
-        "kind": "osm",
-        "mode": mode,
-        **(joined.report if not rules_of(mode).all_speeds_by_rule else _without_imputation(joined.report)),
-        "restrictions": restrictions,
-        "turns": tally,
-    }
+    origin = {"source": path.name, "kind": "osm", "mode": mode}
+    report = {**origin, **_told(joined.report, mode), "restrictions": restrictions, "turns": tally}
     return make_network(made.graph, made.attributes, turns, made.shapes, report)
 
 
-def _without_imputation(report: dict[str, Any]) -> dict[str, Any]:
-    """The report of a mode that has a speed by rule on every way: ``ways: speed by`` says by which."""
-    return {key: value for key, value in report.items() if key not in {"speeds", "class_speeds_kmh"}}
+def _told(report: dict[str, Any], mode: Mode) -> dict[str, Any]:
+    """A report without imputed speeds where the mode has a rule for every way: ``ways: speed by`` says which."""
+    unsaid = {"speeds", "class_speeds_kmh"} if rules_of(mode).all_speeds_by_rule else set()
+    return {key: value for key, value in report.items() if key not in unsaid}
 
 
 _RESTRICTION_KEYS = ("used", "without_effect", "banned_turns")

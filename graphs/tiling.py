@@ -109,7 +109,8 @@ def _edges(
     order = np.argsort(tail, kind="stable")
     # A connector is of the class, surface and so on of a road that it continues.
     like = np.minimum(np.searchsorted(graph.tail, ends[:, 0] % nodes), edges - 1)
-    attributes = network.attributes.take(np.concatenate([np.tile(np.arange(edges), copies), like]).astype(np.int32))
+    rows = np.concatenate([np.tile(np.arange(edges), copies), like]).astype(np.int32)
+    attributes = dataclasses.replace(network.attributes, source_tags=None).take(rows)
     factor = np.random.default_rng(seed).uniform(1 - jitter, 1 + jitter, edges * copies)
     factor[:edges] = 1.0
     latitude, longitude = coordinates

@@ -18,6 +18,7 @@ from trodden.graphs.attributes import skip_reason
 from trodden.graphs.export import to_geodataframe, to_networkx
 from trodden.graphs.reading import format_report, read_roads
 from trodden.graphs.store import load_network, save_network
+from trodden.graphs.tiling import tile_network
 
 networkx = pytest.importorskip("networkx")
 osmnx = pytest.importorskip("osmnx")
@@ -200,6 +201,7 @@ def broken(change: Any) -> Any:
         ),
         (networkx.relabel_nodes(small(), {1: "one"}), InputFileError, "'one'"),
         (networkx.relabel_nodes(small(), {1: True}), InputFileError, "True"),
+        (broken(lambda g: g.add_edge(0, 2, ("a", 1))), InputFileError, "key that is no integer"),
         ([1, 2], InputFileError, "is a list"),
     ],
 )
@@ -302,3 +304,13 @@ def test_edges_as_a_frame(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.round(np.array(row.geometry.coords), 7), np.round(want, 7))
     with pytest.raises(InvalidValueError, match="learned_cost"):
         to_networkx(network, columns={"learned_cost": cost[:-1]})
+
+
+def test_speeds_of_another_reading_and_what_tiles_and_parts_leave_behind() -> None:
+    given = read_roads(small(), class_speeds_kmh={"residential": 17.0, "primary": 99.0})
+    assert given.attributes.speed_kmh.min() == 17.0
+    assert given.report["class_speeds_kmh"]["residential"] == 17.0
+    assert "primary" not in given.report["class_speeds_kmh"]
+    tiled = tile_network(given, 2)
+    assert tiled.attributes.source_tags is None
+    assert to_networkx(tiled).number_of_edges() == tiled.graph.num_edges

@@ -22,7 +22,8 @@ osmnx = pytest.importorskip("osmnx")
 
 TOWN = town("  a\n  |\nb-c-d\n  |\n  e", bans=[("no_left_turn", "bc", "c", "ac")])
 META = '<note>The data included in this document is from somewhere.</note><meta osm_base="2026-11-20T10:00:00Z"/>'
-ANSWER = TOWN.xml.replace("<node", META + "<node", 1)
+# As "out body" writes it: no versions of elements.
+ANSWER = TOWN.xml.replace(' version="1"', "").replace("<node", META + "<node", 1)
 SQUARE = [[-8.001, 40.99], [-7.99, 40.99], [-7.99, 41.01], [-8.001, 41.01], [-8.001, 40.99]]
 BORDER = {"type": "Polygon", "coordinates": [SQUARE]}
 FOUND = [
