@@ -48,6 +48,12 @@ _NEEDED_FOR = {
     "tomli-w": "writing configuration",
     "typer": "the command line",
 }
+_EXTRAS = {
+    "serve": "routes over HTTP: trodden serve",
+    "neural": "rewards with a network of neurons: [reward] mlp_width",
+    "metis": "regions cut along few roads by METIS; without it by coordinates",
+}
+_NOT_FOR_USERS = frozenset({"demo", "dev"})
 _FALLBACKS = frozenset({"routingkit-cch"})
 _NATIVE_MODULES = {"osmium": "osmium", "jax": "jax.numpy", "routingkit-cch": "routingkit_cch"}
 _DEMO_FILES = {
@@ -86,7 +92,7 @@ def check_installation(folder: str | Path = ".", *, try_imports: bool = True) ->
     list[Check]
         One per thing, in the order to read them; trodden can work if every one with ``is_required`` is ``ok``.
     """
-    checks = [_check_python(), *_check_dependencies()]
+    checks = [_check_python(), *_check_dependencies(), *_check_extras()]
     if try_imports:
         installed = {check.name for check in checks if check.ok}
         checks += [_check_import(name, _NATIVE_MODULES[name]) for name in _NATIVE_MODULES if name in installed]
@@ -130,6 +136,32 @@ def _check_dependencies() -> list[Check]:
         remedy = "install it: pip install . (or: make install)"
         return [Check(DISTRIBUTION, None, "the list of its dependencies", remedy, ok=False)]
     return [_check_dependency(one) for one in map(_parse_requirement, lines) if one is not None]
+
+
+def _check_extras() -> list[Check]:
+    """The packages that only some commands need, one check for each extra."""
+    try:
+        lines = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    wanted: dict[str, list[_Requirement]] = {}
+    for line in lines:
+        specifier, _, marker = line.partition(";")
+        extra = re.search(r"""extra == ['"]([^'"]+)['"]""", marker)
+        is_elsewhere = 'platform_system != "Windows"' in marker and platform.system() == "Windows"
+        requirement = _parse_requirement(specifier)
+        if extra and requirement and extra[1] not in _NOT_FOR_USERS and not is_elsewhere:
+            wanted.setdefault(extra[1], []).append(requirement)
+    return [_check_extra(extra, requirements) for extra, requirements in wanted.items()]
+
+
+def _check_extra(extra: str, requirements: list[_Requirement]) -> Check:
+    checks = [_check_dependency(one) for one in requirements]
+    missing = ", ".join(check.name for check in checks if not check.ok)
+    found = ", ".join(f"{check.name} {check.found}" for check in checks if check.found)
+    remedy = f"pip install '{DISTRIBUTION}[{extra}]' (missing or too old: {missing})" if missing else ""
+    needed_for = _EXTRAS.get(extra, "what the extra of that name is for")
+    return Check(f"extra {extra}", found or None, needed_for, remedy, ok=not missing, is_required=False)
 
 
 def _parse_requirement(line: str) -> _Requirement | None:

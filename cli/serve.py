@@ -55,7 +55,7 @@ def serve(
 ) -> None:
     """Serve routes over HTTP, and a page with a map.
 
-    /route, /table and /nearest answer as OSRM does; /v1 has the rest; / is the page. Ctrl-C or SIGTERM ends it.
+    /route, /table, /nearest and /match answer as OSRM does; /v1 has the rest; / is the page. Ctrl-C or SIGTERM ends it.
     """
     from ..routing.service.settings import ServiceSettings
 

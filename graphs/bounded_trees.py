@@ -58,9 +58,11 @@ def tree_from(
     return _tree(False, graph.first_out, graph.to_edge, graph.in_turn[:0], turn_cost, starts, limit, closed)
 
 
-def tree_to(graph: SearchGraph, turn_cost: Floats, goals: Ints, *, limit: float = np.inf) -> TurnTree:
-    """Cheapest paths to the nearest of some edges; see `tree_from`."""
-    ends = [(int(goal), 0.0) for goal in goals]
+def tree_to(
+    graph: SearchGraph, turn_cost: Floats, goals: Ints, *, initial: Floats | None = None, limit: float = np.inf
+) -> TurnTree:
+    """Cheapest paths to the nearest of some edges, ``initial`` being what ending on each costs; see `tree_from`."""
+    ends = list(zip(goals.tolist(), np.zeros(len(goals)) if initial is None else initial, strict=True))
     return _tree(True, graph.first_in, graph.in_edge, graph.in_turn, turn_cost, ends, limit, np.zeros(0, bool))
 
 

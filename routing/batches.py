@@ -10,9 +10,7 @@ import numpy as np
 
 from ..core.errors import PointFormatError, TroddenError
 from ..core.threads import worker_threads
-from ..core.types import Floats
-from .matrix import Annotation
-from .points import PointLike, Terminal
+from .points import PointLike
 from .route import Route
 
 ROWS_PER_THREAD = 64
@@ -37,7 +35,7 @@ def answer(
         for row in range(first, min(first + _BLOCK, len(rows))):
             answers[row] = _one(row, rows[row], ask)
 
-    in_threads(work, range(0, len(rows), _BLOCK), _threads(len(rows), threads))
+    in_threads(work, range(0, len(rows), _BLOCK), threads_for(len(rows), threads))
     return [found for found in answers if found is not None]
 
 
@@ -52,29 +50,8 @@ def in_threads(work: Callable[[int], None], items: Iterable[int], threads: int) 
             done.result()
 
 
-def annotate(
-    ask: Callable[[Terminal, Terminal], Route],
-    starts: Sequence[Terminal],
-    ends: Sequence[Terminal],
-    cost: Floats,
-    wanted: Sequence[Annotation],
-    threads: int | None,
-) -> dict[Annotation, Floats]:
-    """float64[O, D] each: attributes of the cheapest routes, ``inf`` where there are none. One query per pair."""
-    tables = {name: np.full(cost.shape, np.inf) for name in wanted}
-
-    def work(row: int) -> None:
-        for column in np.flatnonzero(np.isfinite(cost[row])).tolist():
-            route = ask(starts[row], ends[column])
-            for name, table in tables.items():
-                value = getattr(route, name)
-                table[row, column] = np.nan if value is None else value
-
-    in_threads(work, range(len(starts)), _threads(cost.size, threads))
-    return tables
-
-
-def _threads(rows: int, threads: int | None) -> int:
+def threads_for(rows: int, threads: int | None) -> int:
+    """How many work on so many rows where nobody says."""
     return threads or min(worker_threads(), max(1, rows // ROWS_PER_THREAD))
 
 

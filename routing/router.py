@@ -274,7 +274,8 @@ class Router:
         origins, destinations
             Points as for `route`; destinations are the origins where left out.
         annotations
-            ``"travel_time_s"``, ``"length_m"``: these too, at the price of a query for each pair.
+            ``"travel_time_s"``, ``"length_m"``: these too, by a query for each pair or, where one side has many
+            points, a search over the map for each point of the other side.
         metric, avoid, closed, threads
             As for `routes`.
 
@@ -296,7 +297,13 @@ class Router:
         cost = cost_matrix(costs, starts, ends, threads=threads or 0)
         found = {}
         if wanted:
-            found = batches.annotate(lambda a, b: self._trip((a, b), costs, None), starts, ends, cost, wanted, threads)
+            from .annotated_tables import AnnotatedTable
+
+            def ask(start: Terminal, end: Terminal) -> Route:
+                return self._trip((start, end), costs, None)
+
+            table = AnnotatedTable(costs, lambda: self._search_graph, ask, starts, ends, cost)
+            found = table.annotate(wanted, threads)
         return Matrix(cost, costs.name, costs.version, found.get("travel_time_s"), found.get("length_m"))
 
     def nearest(self, point: PointLike, number: int = 1) -> tuple[Snap, ...]:

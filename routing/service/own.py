@@ -37,7 +37,13 @@ By = Literal["travel_time_s", "length_m", "cost"]
 def own_routes(state: ServiceState) -> APIRouter:
     """Everything under ``/v1``, and ``/health``."""
     api = APIRouter(tags=["trodden"])
-    router, settings = state.router, state.settings
+    for add in (_add_choices, _add_reach, _add_facts):
+        add(api, state)
+    return api
+
+
+def _add_choices(api: APIRouter, state: ServiceState) -> None:
+    settings = state.settings
 
     @api.get("/v1/alternatives", responses={200: {"model": AlternativesAnswer}, **PROBLEMS})
     async def alternatives(
@@ -60,6 +66,10 @@ def own_routes(state: ServiceState) -> APIRouter:
         """Why the learned route: cost by feature, beside the fastest route of the same trip."""
         return await state.slowly(lambda: reply(_explanation(state, origin, destination, metric)))
 
+
+def _add_reach(api: APIRouter, state: ServiceState) -> None:
+    settings = state.settings
+
     @api.get("/v1/reachable", responses={200: {"model": ReachableAnswer}, **PROBLEMS})
     async def reachable(
         origin: Origin,
@@ -81,6 +91,8 @@ def own_routes(state: ServiceState) -> APIRouter:
             raise ServiceRequestError(code="TooBig", problem=problem)
         return await state.slowly(lambda: reply(_batch(state, batch)))
 
+
+def _add_facts(api: APIRouter, state: ServiceState) -> None:
     @api.get("/v1/metrics", responses={200: {"model": Metrics}})
     async def metrics() -> Response:
         """The costs that routes can be asked for under, and their versions."""
@@ -103,14 +115,12 @@ def own_routes(state: ServiceState) -> APIRouter:
     ) -> Response:
         """The roads of a box as GeoJSON, a MultiLineString per rank."""
         box = read_box(bbox)
-        return await state.slowly(lambda: reply(state.roads.inside(box, zoom, settings.max_roads)))
+        return await state.slowly(lambda: reply(state.roads.inside(box, zoom, state.settings.max_roads)))
 
     @api.get("/health", responses={200: {"model": Health}})
     async def health() -> Response:
         """Whether routes are answered."""
-        return reply({"status": "ok", "engine": router.engine, "metrics": state.versions()})
-
-    return api
+        return reply({"status": "ok", "engine": state.router.engine, "metrics": state.versions()})
 
 
 def _alternatives(

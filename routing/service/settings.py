@@ -14,7 +14,7 @@ class ServiceSettings:
     max_points: int = 500
     """Coordinates of a request."""
     max_table_cells: int = 10_000
-    """Sources times destinations of a table: times and lengths cost a query for each."""
+    """Sources times destinations of a table: times and lengths cost up to a query for each."""
     max_alternatives: int = 5
     max_nearest: int = 100
     max_rows: int = 1000

@@ -42,6 +42,21 @@ def test_development_tools_are_not_asked_for():
     assert "pytest" not in by_name()
 
 
+def test_extras_are_named_with_what_they_are_for(monkeypatch):
+    names = {name.removeprefix("extra ") for name in by_name() if name.startswith("extra ")}
+    assert names == set(doctor._EXTRAS), "a new extra needs a line in _EXTRAS"
+    hide_version(monkeypatch, "equinox", None)
+    neural = by_name()["extra neural"]
+    assert (neural.ok, neural.is_required, neural.found) == (False, False, None)
+    assert neural.remedy == "pip install 'trodden[neural]' (missing or too old: equinox)"
+    assert "mlp_width" in neural.needed_for
+    hide_version(monkeypatch, "uvicorn", "0.1")
+    serve = by_name()["extra serve"]
+    assert not serve.ok
+    assert "uvicorn 0.1" in serve.found
+    assert "uvicorn" in serve.remedy
+
+
 def test_missing_package_is_named_with_its_remedy(monkeypatch):
     hide_version(monkeypatch, "osmium", None)
     check = by_name()["osmium"]

@@ -298,3 +298,22 @@ def test_noise_is_estimated_from_the_trace(router):
     check_sums(found)
     assert found.sigma_m == pytest.approx(8.0, rel=0.5)
     assert len(found.pieces) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_drives_on_porto_come_back(data_folder):
+    network = read_roads(data_folder / "osm" / "porto.osm.pbf")
+    router = Router.from_costs(network, *fastest_costs(network))
+    generator, main = np.random.default_rng(0), np.flatnonzero(network.turns.is_main)
+    pairs = network.graph.edge_id[generator.choice(main, (25, 2))].tolist()
+    found = [router.route(f"edge:{one}", f"edge:{other}").edges for one, other in pairs]
+    routes = [one for one in found if len(one) > 10]
+    traces = drives(network, routes, seed=1, interval_s=5.0, noise_m=5.0)
+    shares = []
+    for row, route in enumerate(routes):
+        matched = router.match(*points_of(traces, row))
+        check_sums(matched)
+        edges = {int(edge) for piece in matched.pieces for edge in piece.route.edges}
+        shares.append(len(edges & set(route.tolist())) / len(set(route.tolist())))
+    assert np.mean(shares) > 0.97
