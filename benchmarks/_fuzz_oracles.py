@@ -468,7 +468,9 @@ def _parquet_points(content: bytes) -> tuple[list[tuple[float, float]], int]:
 
 
 def _loose(value: Any) -> float:
-    """A number, an infinity or NaN."""
+    """A number, an infinity or NaN; a yes or no is none."""
+    if isinstance(value, bool):
+        return math.nan
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
