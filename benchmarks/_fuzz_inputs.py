@@ -18,6 +18,7 @@ from _fuzz_mutations import Files
 from trodden import read_roads, save_model, save_network
 from trodden.core.config import parse_config
 from trodden.graphs.costs import fastest_costs, shortest_costs
+from trodden.graphs.export import save_graphml, to_networkx
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.irl.demonstrations import demonstrations_from_edges
 from trodden.irl.model import Coefficient, LearnedModel
@@ -38,6 +39,7 @@ def make_inputs() -> dict[str, list[Files]]:
         inputs = {
             "osm": [{"in.osm": xml}, {"in.osm.gz": gzip.compress(xml, mtime=0)}, {"in.osm.bz2": bz2.compress(xml)}],
             "pbf": [{"in.osm.pbf": _pbf(folder / "city.osm", folder / "city.osm.pbf")}],
+            "graphml": [{"in.graphml": _graphml(network, folder / "city.graphml")}],
             "links": [_links(with_all=True), _links(with_all=False)],
             **_route_files(network, routes),
             **_trace_files(),
@@ -101,6 +103,11 @@ def _pbf(source: Path, target: Path) -> bytes:
     with osmium.SimpleWriter(str(target)) as writer:
         for item in osmium.FileProcessor(str(source)):
             writer.add(item)
+    return target.read_bytes()
+
+
+def _graphml(network: RoadNetwork, target: Path) -> bytes:
+    save_graphml(to_networkx(network), target)
     return target.read_bytes()
 
 

@@ -107,6 +107,54 @@ def check_osm(files: Files, network: RoadNetwork) -> Complaint:
     return _nodes_differ(network, nodes, ways) or check_network(network)
 
 
+def check_graphml(files: Files, network: RoadNetwork) -> Complaint:
+    """Well-formed, without entities; every node where the file says, every edge of it there, as long as it says."""
+    ((_, content),) = files.items()
+    try:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        return f"read although it is damaged ({error})"
+    if b"<!ENTITY" in content:
+        return "read although it has entities"
+    names = {one.get("id"): one.get("attr.name") for one in root.iter() if _tag(one) == "key"}
+
+    def values(element: Any, name: str) -> list[float]:
+        inside = (one for one in element if _tag(one) == "data" and names.get(one.get("key")) == name)
+        return [_float((one.text or "").strip()) for one in inside]
+
+    places: dict[int, list[tuple[float, float]]] = {}
+    edges: dict[tuple[int, int], list[list[float]]] = {}
+    distinct = set()
+    for one in root.iter():
+        if _tag(one) == "node":
+            both = [(y, x) for y in values(one, "y") for x in values(one, "x")]
+            places.setdefault(_int(one.get("id")), []).extend(both)
+        if _tag(one) == "edge":
+            ends = _int(one.get("source")), _int(one.get("target"))
+            distinct.add((*ends, one.get("id")))
+            edges.setdefault(ends, []).append(values(one, "length"))
+    graph = network.graph
+    if len(distinct) != graph.num_edges:
+        return f"{graph.num_edges} edges read of {len(distinct)}"
+    assert graph.latitude_deg is not None
+    assert graph.longitude_deg is not None
+    for node, latitude, longitude in zip(graph.node_id, graph.latitude_deg, graph.longitude_deg, strict=True):
+        if (latitude, longitude) not in places.get(int(node), []):
+            return f"node {node} is at {latitude}, {longitude}; the file says {places.get(int(node))}"
+    lengths = network.edge_length_m()
+    for tail, head, length in zip(graph.node_id[graph.tail], graph.node_id[graph.head], lengths, strict=True):
+        told = edges.get((int(tail), int(head)))
+        if told is None:
+            return f"no edge leads from {tail} to {head}"
+        if not any(not one or any(abs(value - length) <= 1e-5 * abs(value) + 1e-2 for value in one) for one in told):
+            return f"the edge from {tail} to {head} is {length} long; the file says {told}"
+    return check_network(network)
+
+
+def _tag(element: Any) -> str:
+    return str(element.tag).rsplit("}", 1)[-1]
+
+
 def _unpacked(name: str, content: bytes) -> bytes:
     """To the end of the packed data; what stands after it is none of it."""
     if name.endswith(".gz"):
@@ -468,7 +516,9 @@ def _parquet_points(content: bytes) -> tuple[list[tuple[float, float]], int]:
 
 
 def _loose(value: Any) -> float:
-    """A number, an infinity or NaN."""
+    """A number, an infinity or NaN; a yes or no is none."""
+    if isinstance(value, bool):
+        return math.nan
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):

@@ -69,6 +69,10 @@ def _osm(folder: Path, files: Files, city: RoadNetwork) -> str | None:
     return (oracles.check_pbf if next(iter(files)).endswith(".pbf") else oracles.check_osm)(files, network)
 
 
+def _graphml(folder: Path, files: Files, city: RoadNetwork) -> str | None:
+    return oracles.check_graphml(files, read_roads(folder / next(iter(files))))
+
+
 def _links(folder: Path, files: Files, city: RoadNetwork) -> str | None:
     return oracles.check_links(files, read_roads(folder))
 
@@ -122,7 +126,7 @@ def _config(folder: Path, files: Files, city: RoadNetwork) -> str | None:
 READERS: dict[str, Reader] = {
     "pbf": Reader("pbf", 12, _packed("bytes", alter_inside_pbf), _osm),
     "osm": Reader("osm", 12, _one_file("xml"), _osm),
-    # GraphML belongs here: an input in `_fuzz_inputs`, Reader("graphml", 8, _one_file("xml"), ...), a check like _osm.
+    "graphml": Reader("graphml", 8, _one_file("xml"), _graphml),
     "links": Reader("links", 16, _one_file("table"), _links),
     "routes-csv": Reader("routes-csv", 10, _one_file("table"), _routes),
     "routes-parquet": Reader("routes-parquet", 8, _packed("bytes", alter_parquet_table), _routes),

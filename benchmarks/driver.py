@@ -69,6 +69,7 @@ def main() -> None:
                     "same": found[False]["digest"] == found[True]["digest"],
                 }
             )
+            out.print(f"{count:,} routes: {found}", markup=False)
     title = f"{network.graph.num_edges:,} edges, {arguments.regions} regions"
     shown = [[f"{r['routes']:,}", f"{r['driver_gb']:.2f}", f"{r['held_gb']:.2f}", f"{r['largest']:,}"] for r in rows]
     out.print(title, markup=False)

@@ -18,6 +18,7 @@ import pyarrow.parquet
 from ..core.csv_quotes import QuotesCounted
 from ..core.errors import InputFileError
 from ..core.types import Floats, Ids
+from .parquet_pages import check_pages
 from .texts import Texts, plain_number
 
 _COLUMNS = (
@@ -182,8 +183,10 @@ def _require_route_file(path: Path) -> None:
 
 
 def open_parquet(path: Path) -> Any:
-    """A Parquet file for reading batch by batch; pages with checksums are verified."""
-    return pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
+    """A Parquet file for reading batch by batch, its pages where they should be; those with checksums are verified."""
+    file = pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
+    check_pages(path, file.metadata)
+    return file
 
 
 def _open_parquet(path: Path, rows: int, group: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from trodden.core.errors import InputFileError
-from trodden.irl.route_files import RouteTable, read_route_blocks, write_route_blocks
+from trodden.irl.route_files import RouteTable, open_parquet, read_route_blocks, write_route_blocks
 from trodden.irl.texts import Texts
 from trodden.irl.trace_cleaning import clean
 from trodden.irl.trace_files import read_trace_blocks, write_traces
@@ -169,3 +169,53 @@ def test_a_flipped_bit_in_a_route_file_is_noticed(tmp_path):
     assert len(next(iter(read_route_blocks(tmp_path / "r.parquet"))).weight) == 40
     flips(tmp_path / "r.parquet", b"name-0")
     assert "checksum" in str(refused(tmp_path / "r.parquet"))
+
+
+# ---------------------------------------------------------------------------------------------- pages of Parquet
+
+
+def odd_tables(path):
+    """Tables that every reader of Parquet reads: all types, encodings and sizes of pages."""
+    count = 3000
+    table = pa.table(
+        {
+            "name": [f"text {k} " * (k % 5) for k in range(count)],
+            "long": ["x" * 5000] * count,
+            "list": [[k] * (k % 4) for k in range(count)],
+            "gaps": [None if k % 3 else k * 0.5 for k in range(count)],
+            "nothing": pa.nulls(count, pa.string()),
+            "flag": [k % 2 == 0 for k in range(count)],
+        }
+    )
+    for version in ("1.0", "2.0"):
+        for dictionary in (True, False):
+            for compression in ("none", "snappy", "zstd"):
+                options = {"data_page_version": version, "use_dictionary": dictionary, "compression": compression}
+                pyarrow.parquet.write_table(table, path, **options, data_page_size=1000, row_group_size=1100)
+                yield table
+                pyarrow.parquet.write_table(table, path, **options, write_page_index=True, write_page_checksum=True)
+                yield table
+    pyarrow.parquet.write_table(table.slice(0, 0), path)
+    yield table.slice(0, 0)
+
+
+def test_sound_pages_are_found_whatever_wrote_them(tmp_path):
+    path = tmp_path / "t.parquet"
+    for table in odd_tables(path):
+        assert open_parquet(path).metadata.num_rows == len(table)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 17])
+@pytest.mark.parametrize("at", [0, 40])
+def test_pages_that_are_not_where_the_footer_says(tmp_path, cut, at):
+    """Arrow can read such a file for ever."""
+    path = tmp_path / "t.parquet"
+    table = pa.table(
+        {"lat": np.linspace(41, 42, 36), "lon": np.linspace(-8, -7, 36), "id": [f"t{k}" for k in range(36)]}
+    )
+    pyarrow.parquet.write_table(table, path)
+    content = path.read_bytes()
+    for damaged in (content[:at] + content[at + cut :], content[:at] + b"\x15" * cut + content[at:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputFileError, match=r"t\.parquet.*(does not begin with PAR1|pages hold|no page at byte)"):
+            open_parquet(path)
