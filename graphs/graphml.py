@@ -9,9 +9,12 @@ from ..core.errors import InputFileError
 from ..core.xml import read_xml
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     import networkx as nx
 
 SUFFIX = ".graphml"
+_NUMBERS = frozenset({"x", "y", "length", "speed_kph", "travel_time"})
 
 
 def read_graphml(path: str | Path) -> nx.MultiDiGraph[Any]:
@@ -34,6 +37,7 @@ def read_graphml(path: str | Path) -> nx.MultiDiGraph[Any]:
         raise InputFileError(
             path=path, problem=f"is XML, but no GraphML (its root is {root.tag[:60]})", remedy="Save it anew by osmnx"
         )
+    sizes = _sizes(root, path)
     del root
     import osmnx
 
@@ -45,4 +49,29 @@ def read_graphml(path: str | Path) -> nx.MultiDiGraph[Any]:
             problem=f"is GraphML that osmnx does not load ({type(error).__name__}: {error})",
             remedy="Save the graph with osmnx.save_graphml",
         ) from error
+    found = {"node": graph.number_of_nodes(), "edge": graph.number_of_edges()}
+    for kind, count in sizes.items():
+        if found[kind] != count:
+            problem = f"has {count} {kind} elements, which make {found[kind]}: given twice, or where none belongs"
+            raise InputFileError(path=path, problem=problem, remedy="Save the graph with osmnx.save_graphml")
     return graph
+
+
+def _sizes(root: Element, path: Path) -> dict[str, int]:
+    """How many elements there are of a kind; `InputFileError` for a number that only Python takes for one."""
+    names = {one.get("id"): one.get("attr.name") for one in root.iter() if _kind(one) == "key"}
+    sizes = {"node": 0, "edge": 0}
+    for one in root.iter():
+        kind = _kind(one)
+        if kind in sizes:
+            sizes[kind] += 1
+        elif kind == "data" and names.get(one.get("key")) in _NUMBERS:
+            text = one.text or ""
+            if "_" in text or not text.isascii():
+                problem = f"has {text[:40]!r} for {names[one.get('key')]}, which is no number"
+                raise InputFileError(path=path, problem=problem, remedy="Save the graph with osmnx.save_graphml")
+    return sizes
+
+
+def _kind(element: Element) -> str:
+    return str(element.tag).rsplit("}", 1)[-1]

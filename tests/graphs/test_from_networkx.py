@@ -264,6 +264,19 @@ def test_files_that_are_no_graphml(tmp_path: Path, text: str, words: str) -> Non
         read_roads(path)
 
 
+def test_edges_given_twice_and_numbers_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "odd.graphml"
+    osmnx.save_graphml(small(length=5.0), path)
+    sound = path.read_text(encoding="utf-8")
+    first = sound[sound.index("<edge") : sound.index("</edge>") + len("</edge>")]
+    path.write_text(sound.replace(first, first + first, 1), encoding="utf-8")
+    with pytest.raises(InputFileError, match="edge elements, which make"):
+        read_roads(path)
+    path.write_text(sound.replace(">5.0<", ">5_0<", 1), encoding="utf-8")
+    with pytest.raises(InputFileError, match="'5_0' for length, which is no number"):
+        read_roads(path)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="no such file"):
         read_roads(tmp_path / "none.graphml")
