@@ -16,6 +16,8 @@ _VARINT, _BYTES = 0, 2
 _RAW, _RAW_SIZE, _ZLIB = 1, 2, 3
 _TEXTS = 1
 """Field of a block: its table of texts."""
+_MOST_FIELDS = 100_000
+"""Of a block before its texts, which all writers put first."""
 _LONGEST_FIELD = 20
 """Bytes of a key and a number, at most."""
 
@@ -131,7 +133,7 @@ def _has_zero_in_texts(file: BinaryIO, at: int, length: int) -> bool:
     file.seek(at + 4 + header_size)
     blob = _fields(file.read(length - 4 - header_size))
     try:
-        data = blob[_RAW] if _RAW in blob else zlib.decompress(blob[_ZLIB], bufsize=_LARGEST_BLOCK >> 5)
+        data = blob[_RAW] if _RAW in blob else zlib.decompressobj().decompress(blob[_ZLIB], _LARGEST_BLOCK)
     except (KeyError, zlib.error):  # osmium will say what it thinks of it
         return False
     table = _fields(data, only=_TEXTS).get(_TEXTS, b"")
@@ -152,11 +154,12 @@ def _has_zero_in_texts(file: BinaryIO, at: int, length: int) -> bool:
 def _fields(content: bytes, only: int | None = None) -> dict[int, bytes]:
     """The fields of bytes of a message, by number, as far as it is one; up to the first of number ``only``."""
     found: dict[int, bytes] = {}
-    at = 0
-    while 0 <= at < len(content) and only not in found:
+    at = number = 0
+    while 0 <= at < len(content) and only not in found and number < _MOST_FIELDS:
         key, at = _varint(content, at)
         value, at = _varint(content, at)
-        if at < 0 or key & 7 not in (_VARINT, _BYTES):
+        number += 1
+        if at < 0 or key < 8 or key & 7 not in (_VARINT, _BYTES):  # a field has a number from 1 on
             break
         if key & 7 == _BYTES:
             found[key >> 3] = content[at : at + value]
