@@ -420,7 +420,7 @@ def _text(value: Any) -> str:
 
 def _id_list(cell: Any) -> list[int]:
     if isinstance(cell, list):
-        return [int(one) for one in cell]
+        cell = " ".join(map(_text, cell))
     words = re.split(r"\s+", _text("" if cell is None else cell).strip())
     return [_exact(word) for word in words if word]
 

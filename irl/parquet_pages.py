@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,19 +14,15 @@ _FIRST, _MOST = 512, 1 << 20
 """Bytes in which a header is looked for: statistics make some long."""
 _SLACK = 100
 """Bytes by which old writers tell too little of a column."""
-_DEEPEST = 8
+_DEEPEST = 16
 _DATA, _INDEX, _DICTIONARY, _DATA_2 = 0, 1, 2, 3
 _TYPE, _PACKED_SIZE, _DATA_HEADER, _DATA_2_HEADER = 1, 3, 5, 8
 _COUNT = 1
 
 
-def check_pages(path: Path, metadata: Any) -> None:
-    """Go from page to page of every column, without unpacking any.
-
-    Parameters
-    ----------
-    metadata
-        ``pyarrow.parquet.FileMetaData``.
+def check_pages(path: Path) -> None:
+    """Go from page to page of every column, without unpacking any. Reads the footer itself: Arrow's own view of it can
+    end the process.
 
     Raises
     ------
@@ -38,12 +36,39 @@ def check_pages(path: Path, metadata: Any) -> None:
     with open(path, "rb") as file:
         if file.read(4) != _MAGIC:
             raise _damaged(path, None, "does not begin with PAR1")
-        for group in range(metadata.num_row_groups):
-            for number in range(metadata.num_columns):
-                column = metadata.row_group(group).column(number)
-                problem = _problem(file, column)
-                if problem is not None:
-                    raise _damaged(path, column.path_in_schema, f"{problem} (row group {group})")
+        try:
+            columns = list(_columns(file, path.stat().st_size))
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError):
+            raise _damaged(path, None, "its footer is no footer of Parquet") from None
+        for group, column in columns:
+            problem = _problem(file, column)
+            if problem is not None:
+                raise _damaged(path, column.name, f"{problem} (row group {group})")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column in a row group, as the footer tells of it."""
+
+    name: str
+    first: int
+    """Where its pages begin."""
+    size: int
+    num_values: int
+
+
+def _columns(file: BinaryIO, size: int) -> Iterator[tuple[int, _Column]]:
+    """(row group, column), by the footer: the struct FileMetaData of Parquet's own definition."""
+    file.seek(size - 8)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(size - 8 - length)
+    footer, _ = _struct(file.read(length), 0, 0)
+    for group, own in enumerate(footer[4]):
+        for chunk in own[1]:
+            told = chunk[3]
+            name = b".".join(told[3]).decode("utf-8", "replace")
+            starts = [told[9], told[11]] if told.get(11) else [told[9]]
+            yield group, _Column(name, min(starts), told[7], told[5])
 
 
 def _damaged(path: Path, column: str | None, problem: str) -> InputFileError:
@@ -55,11 +80,10 @@ def _damaged(path: Path, column: str | None, problem: str) -> InputFileError:
     )
 
 
-def _problem(file: BinaryIO, column: Any) -> str | None:
+def _problem(file: BinaryIO, column: _Column) -> str | None:
     """What is wrong with the pages of a column, or None."""
-    first = column.dictionary_page_offset if column.has_dictionary_page else None
-    at = min(first, column.data_page_offset) if first else column.data_page_offset
-    end, seen = at + column.total_compressed_size + _SLACK, 0
+    at = column.first
+    end, seen = at + column.size + _SLACK, 0
     while seen < column.num_values:
         if not 4 <= at < end:
             return f"its pages hold {seen:,} values, the footer says {column.num_values:,}"
@@ -98,7 +122,7 @@ def _page(file: BinaryIO, at: int) -> tuple[int, int, int]:
 
 
 def _struct(content: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    """(numbers and structs by field, where it ends) of a struct in Thrift's compact protocol."""
+    """(numbers, texts, lists and structs by field, where it ends) of a struct in Thrift's compact protocol."""
     fields: dict[int, Any] = {}
     number = 0
     while content[at]:
@@ -113,7 +137,7 @@ def _struct(content: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
 
 
 def _value(content: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    """(value where it is a number or a struct, where it ends); IndexError where it is longer than the content."""
+    """(value, where it ends); IndexError where it is longer than the content."""
     if depth > _DEEPEST:
         raise ValueError("structs in structs without end")
     if kind in (1, 2):  # yes and no, in the field's own byte
@@ -124,28 +148,32 @@ def _value(content: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         return None, at + (1 if kind == 3 else 8)
     if kind == 8:
         size, at = _varint(content, at)
-        return None, at + size
+        if at + size > len(content):
+            raise IndexError(at)
+        return content[at : at + size], at + size
     if kind in (9, 10):
-        return None, _list(content, at, depth)
+        return _list(content, at, depth)
     if kind == 12:
         return _struct(content, at, depth + 1)
     raise ValueError("no such type")
 
 
-def _list(content: bytes, at: int, depth: int) -> int:
-    """Where a list ends."""
+def _list(content: bytes, at: int, depth: int) -> tuple[list[Any], int]:
+    """(values, where they end)."""
+    values = []
     size, kind = content[at] >> 4, content[at] & 15
     at += 1
     if size == 15:
         size, at = _varint(content, at)
     for _ in range(size):
         if kind in (1, 2):
-            at += 1
+            value, at = content[at] == 1, at + 1
         else:
-            _, at = _value(content, at, kind, depth + 1)
+            value, at = _value(content, at, kind, depth + 1)
+        values.append(value)
         if at > len(content):
             raise IndexError(at)
-    return at
+    return values, at
 
 
 def _zigzag(content: bytes, at: int) -> tuple[int, int]:

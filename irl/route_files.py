@@ -185,7 +185,7 @@ def _require_route_file(path: Path) -> None:
 def open_parquet(path: Path) -> Any:
     """A Parquet file for reading batch by batch, its pages where they should be; those with checksums are verified."""
     file = pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
-    check_pages(path, file.metadata)
+    check_pages(path)
     return file
 
 

@@ -131,6 +131,22 @@ except InputFileError as error:
     assert int(kilobytes) < 100_000, said
 
 
+@pytest.mark.parametrize("texts", [[b"", b"high\0way"], [b"", b"highway", b"resid\0"], [b"\0"], [b"a", b"", b"\0b"]])
+def test_a_tag_with_a_zero_byte(tmp_path: Path, texts: list[bytes]) -> None:
+    """Osmium reads over its end: the process would die."""
+    path = tmp_path / "zero.osm.pbf"
+    table = field(1, b"".join(field(1, text) for text in texts))
+    path.write_bytes(HEADER + block(b"OSMData", packed(table)))
+    with pytest.raises(InputFileError, match=r"block 1.*a text with a zero byte"):
+        read_roads(path)
+    path.write_bytes(HEADER + block(b"OSMData", field(1, table)))  # not packed
+    with pytest.raises(InputFileError, match=r"block 1.*a text with a zero byte"):
+        read_roads(path)
+    empty = field(1, b"".join(field(1, text.replace(b"\0", b"")) for text in texts))
+    path.write_bytes(HEADER + block(b"OSMData", packed(empty)))
+    check_pbf_blocks(path)
+
+
 # ------------------------------------------------------------------------------------------------------- OSM XML
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -219,3 +220,18 @@ def test_pages_that_are_not_where_the_footer_says(tmp_path, cut, at):
         path.write_bytes(damaged)
         with pytest.raises(InputFileError, match=r"t\.parquet.*(does not begin with PAR1|pages hold|no page at byte)"):
             open_parquet(path)
+
+
+def test_a_footer_that_would_end_the_process(tmp_path):
+    """Each bit of a footer with statistics of sizes: Arrow's own view of some of these aborts."""
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pa.table({"links": ["1 2", "3"], "route_id": ["a", None]}), path)
+    content = path.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    for place in range(len(content) - 8 - length, len(content) - 8, 7):
+        for bit in (0, 3, 6):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(bytes(damaged))
+            with contextlib.suppress(InputFileError):
+                list(read_route_blocks(path))
