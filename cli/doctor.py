@@ -49,6 +49,7 @@ _NEEDED_FOR = {
     "typer": "the command line",
 }
 _EXTRAS = {
+    "explore": "edges with learned costs on a map: LearnedModel.edges().explore()",
     "serve": "routes over HTTP: trodden serve",
     "neural": "rewards with a network of neurons: [reward] mlp_width",
     "metis": "regions cut along few roads by METIS; without it by coordinates",
@@ -158,7 +159,8 @@ def _check_extras() -> list[Check]:
 def _check_extra(extra: str, requirements: list[_Requirement]) -> Check:
     checks = [_check_dependency(one) for one in requirements]
     missing = ", ".join(check.name for check in checks if not check.ok)
-    found = ", ".join(f"{check.name} {check.found}" for check in checks if check.found)
+    there = [f"{check.name} {check.found}" for check in checks if check.found and not (missing and check.ok)]
+    found = f"{there[0]} and {len(there) - 1} more" if len(there) > 2 else ", ".join(there)  # one line
     remedy = f"pip install '{DISTRIBUTION}[{extra}]' (missing or too old: {missing})" if missing else ""
     needed_for = _EXTRAS.get(extra, "what the extra of that name is for")
     return Check(f"extra {extra}", found or None, needed_for, remedy, ok=not missing, is_required=False)
