@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     import networkx as nx
 
 _DEGREES = frozenset({"epsg:4326", "4326", "ogc:crs84", "wgs84", "wgs 84", "urn:ogc:def:crs:epsg::4326"})
+_LONGEST_M = 4.1e7
+"""Once around the earth."""
 _NO = frozenset({"no", "false", "0", "", "None"})
 _TEXTS = ("highway", "surface", "access", "name")
 _FLAGS = ("toll", "bridge", "tunnel")
@@ -263,7 +265,7 @@ def _line(geometry: Any, ends: Floats, name: str, source: str) -> Floats:
 
 def _row(data: Mapping[str, Any], line: Floats, rules: ModeRules, name: str) -> Iterator[tuple[str, Any]]:
     if data.get("length") is not None:
-        length = _number(data["length"], "length", name, 0.0, math.inf)
+        length = _number(data["length"], "length", name, 0.0, _LONGEST_M)
     else:
         length = float(great_circle_m(line[:-1, 0], line[:-1, 1], line[1:, 0], line[1:, 1]).sum())
     yield "length", max(length, SHORTEST_M) if math.isfinite(length) else _number(math.nan, "length", name, 0, math.inf)

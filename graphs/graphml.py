@@ -67,8 +67,8 @@ def _sizes(root: Element, path: Path) -> dict[str, int]:
             sizes[kind] += 1
         elif kind == "data" and names.get(one.get("key")) in _NUMBERS:
             text = one.text or ""
-            if "_" in text or not text.isascii():
-                problem = f"has {text[:40]!r} for {names[one.get('key')]}, which is no number"
+            if "_" in text or not text.isascii() or len(one):
+                problem = f"has {(text or 'elements')[:40]!r} for {names[one.get('key')]}, which is no number"
                 raise InputFileError(path=path, problem=problem, remedy="Save the graph with osmnx.save_graphml")
     return sizes
 

@@ -275,6 +275,12 @@ def test_edges_given_twice_and_numbers_that_are_none(tmp_path: Path) -> None:
     path.write_text(sound.replace(">5.0<", ">5_0<", 1), encoding="utf-8")
     with pytest.raises(InputFileError, match="'5_0' for length, which is no number"):
         read_roads(path)
+    path.write_text(sound.replace(">5.0<", "><a>5.0</a><", 1), encoding="utf-8")
+    with pytest.raises(InputFileError, match="'elements' for length, which is no number"):
+        read_roads(path)
+    path.write_text(sound.replace(">5.0<", ">1e308<", 1), encoding="utf-8")
+    with pytest.raises(InvalidValueError, match="length"):
+        read_roads(path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
