@@ -6,7 +6,7 @@ something here (below) become columns. All of them, and those of the nodes and o
 from which the way back restores them; what is no JSON is left out and counted.
 
 =====================  ================================================================================================
-``length``             metres; where missing, along the geometry
+``length``             metres, 0.1 at least; where missing, along the geometry
 ``speed_kph``          else ``maxspeed`` (km/h, mph; the mean of several), else as for an extract by class or mode
 ``travel_time``        seconds; where missing, length over speed
 ``osmid``, ``highway`` OSM way and class, of several the first; so ``name``, ``surface``, ``access``
