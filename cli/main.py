@@ -471,9 +471,12 @@ def doctor() -> None:
     bad = [check for check in checks if not check.ok]
     for check in bad:
         whether = "" if check.is_required else " (not required)"
-        say(f"\n{check.name}{whether}, for {check.needed_for}\n  {check.remedy}")
+        say(f"\n{check.name}{whether}, for\n  {check.needed_for}\n  {check.remedy}")
     say()
-    say("everything is there" if not bad else f"{len(bad)} of {len(checks)} checks want attention")
+    # An extra that nobody installed is a choice, and no fault.
+    wanting = [check for check in bad if check.is_required or not check.name.startswith("extra ")]
+    there = "everything is there" if not bad else "everything but extras is there"
+    say(f"{len(wanting)} of {len(checks)} checks want attention" if wanting else there)
     if any(check.is_required for check in bad):
         raise typer.Exit(BAD_INPUT)
 
