@@ -23,6 +23,8 @@ SLACK = 1e-12
 """Relative: rounding must not decide whether a state on the rim is in."""
 _STEPS = 16
 """States that one ball settles before the other may: fewer cost more calls, more grow the larger ball for nothing."""
+_ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
+"""Positions without a sign: for those with one, each read asks whether it counts from the end (half as fast)."""
 _GO_ON, _FULL, _CROWDED = -1, -2, -3
 """Beside the number of a block not known: what `_advance` has to say. Crowded is a heap without room."""
 
@@ -30,9 +32,9 @@ _GO_ON, _FULL, _CROWDED = -1, -2, -3
 @kernel
 def push(keys: _Array, items: _Array, size: int, key: float, item: int) -> int:
     """Put an item on a heap of fours that has room; the new size."""
-    place = size
+    place: Any = np.uint64(size)
     while place > 0:
-        above = (place - 1) >> 2
+        above = (place - _ONE) >> _TWO
         if keys[above] <= key:
             break
         keys[place] = keys[above]
@@ -47,16 +49,23 @@ def push(keys: _Array, items: _Array, size: int, key: float, item: int) -> int:
 def pop(keys: _Array, items: _Array, size: int) -> int:
     """Take the smallest off, which the caller has read from place 0; the new size."""
     size -= 1
-    key, item = keys[size], items[size]
-    place = 0
+    end: Any = np.uint64(size)
+    place: Any = np.uint64(0)
+    key, item = keys[end], items[end]
     while True:
-        below = 4 * place + 1
-        if below >= size:
+        below = (place << _TWO) + _ONE
+        if below + _THREE < end:
+            second, third, fourth = below + _ONE, below + _TWO, below + _THREE
+            left = below if keys[below] <= keys[second] else second
+            right = third if keys[third] <= keys[fourth] else fourth
+            least = left if keys[left] <= keys[right] else right
+        elif below < end:
+            least = below
+            for one in range(below + _ONE, end):
+                if keys[one] < keys[least]:
+                    least = one
+        else:
             break
-        least = below
-        for one in range(below + 1, min(below + 4, size)):
-            if keys[one] < keys[least]:
-                least = one
         if keys[least] >= key:
             break
         keys[place] = keys[least]

@@ -26,9 +26,9 @@ from ..core.types import Floats, Ids, Ints
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.segment_grid import SegmentGrid, make_segment_grid
 from ..graphs.shortest_paths import check_costs
-from .matching_kernels import Found, PointAnswers, condense, make_answers, make_found, match_trips
+from .matching_kernels import Found, PointAnswers, condense, make_answers, make_found, match_trips, with_room
 from .matching_lattice import Lattice, Points, Rules, make_lattice
-from .matching_search import Roads, make_scratch
+from .matching_search import Roads, Scratch, make_scratch
 from .trace_noise import Noise, estimate_noise, first_guess
 from .traces import Traces
 
@@ -243,8 +243,7 @@ class TraceMatcher:
 
         Notes
         -----
-        One bounded search per candidate of a point; some 20,000 points per second and thread where points are some
-        seconds apart, a tenth of that at a minute. Results do not depend on the number of threads.
+        One bounded search per point; Results do not depend on the number of threads.
         """
         noise = self.estimate(traces) if noise is None else noise
         rules = self._rules(noise)
@@ -325,29 +324,36 @@ class _Workspace:
 
     def __init__(self, num_edges: int) -> None:
         self._num_edges = num_edges
-        self._heap, self._steps, self._path = 1 << 14, 1 << 17, 1 << 18
-        self._scratch = make_scratch(num_edges, self._heap)
-        self._lattice: Lattice | None = None
+        self._heap, self._rows, self._steps, self._path = 1 << 13, 1 << 11, 1 << 17, 1 << 18
+        self._have: tuple[Scratch, Lattice] | None = None
 
     def match(
         self, grid: SegmentGrid, roads: Roads, points: Points, first: Ids, rules: Rules
     ) -> tuple[Found, PointAnswers]:
         """What `match_trips` finds, with arrays as large as it takes."""
         count, longest = len(points.latitude_deg), int(np.diff(first).max(initial=0))
-        routes, edges = count // 2 + 1, 4 * count + 64
+        answers, found, done = make_answers(count), make_found(count // 2 + 1, 4 * count + 64), 0
         while True:
-            lattice = self._with_room(longest + 1, rules.max_candidates)
-            answers, found = make_answers(count), make_found(routes, edges)
-            if match_trips(grid, roads, self._scratch, lattice, points, first, rules, answers, found):
+            scratch, lattice = self._with_room(longest + 1, rules.max_candidates)
+            done = match_trips(grid, roads, scratch, lattice, points, first, done, rules, answers, found)
+            if done == len(first) - 1:
                 return found, answers
-            edges, self._heap, self._steps, self._path = 2 * edges, 2 * self._heap, 2 * self._steps, 2 * self._path
-            self._scratch, self._lattice = make_scratch(self._num_edges, self._heap), None
+            if found.sizes[2]:
+                found = with_room(found, 2 * len(found.trip), 2 * len(found.edge))
+                found.sizes[2] = 0
+                continue
+            self._heap, self._rows = 2 * self._heap, 2 * self._rows
+            self._steps, self._path, self._have = 2 * self._steps, 2 * self._path, None
 
-    def _with_room(self, layers: int, width: int) -> Lattice:
-        have = self._lattice
-        if have is None or len(have.num_places) < layers or have.edge.shape[1] != width:
-            self._lattice = have = make_lattice(layers, width, self._steps, self._path)
-        return have
+    def _with_room(self, layers: int, width: int) -> tuple[Scratch, Lattice]:
+        if self._have is None or self._have[1].edge.shape[1] != width:
+            scratch = make_scratch(self._num_edges, self._heap, self._rows, width)
+        else:
+            scratch, lattice = self._have
+            if len(lattice.num_places) >= layers:
+                return self._have
+        self._have = scratch, make_lattice(layers, width, self._steps, self._path)
+        return self._have
 
 
 def _roads(network: RoadNetwork, drawn_m: Floats, paths_by: PathsBy, turn_cost: Floats | None) -> Roads:

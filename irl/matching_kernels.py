@@ -49,7 +49,7 @@ class Found(NamedTuple):
     log_probability: Floats
     """float64[R], of the best sequence, per step."""
     sizes: Ids
-    """int64[2]: routes, edges."""
+    """int64[3]: routes, edges; 1 where these arrays became full, 0 where others did."""
 
 
 class PointAnswers(NamedTuple):
@@ -68,7 +68,7 @@ class PointAnswers(NamedTuple):
 
 
 def make_answers(count: int) -> PointAnswers:
-    """For so many points."""
+    """For so many points, of which nothing is known yet: what `_forget` says of one."""
     return PointAnswers(
         np.full(count, ALONE, np.int32),
         np.full(count, -1, np.int32),
@@ -89,8 +89,16 @@ def make_found(routes: int, edges: int) -> Found:
         np.zeros((routes, 2), np.int64),
         np.zeros(routes),
         np.zeros(routes),
-        np.zeros(2, np.int64),
+        np.zeros(3, np.int64),
     )
+
+
+def with_room(found: Found, routes: int, edges: int) -> Found:
+    """The same routes, with room for so many."""
+    larger = make_found(routes, edges)
+    for name, old in found._asdict().items():
+        getattr(larger, name)[: len(old)] = old
+    return larger
 
 
 @kernel
@@ -101,44 +109,71 @@ def match_trips(
     lattice: Lattice,
     points: Points,
     first: _Array,
+    begin: int,
     rules: Rules,
     answers: PointAnswers,
     found: Found,
-) -> bool:
-    """The routes of trips, the points of trip n being ``first[n] .. first[n+1]``: none, one, or several.
+) -> int:
+    """Add the routes of trips, the points of trip n being ``first[n] .. first[n+1]``, from trip ``begin`` on.
 
-    A trace is cut at gaps, and where no route leads on from its points. False where an array is full: nothing that was
-    written counts then.
+    Returns the trip before which an array became full, of which nothing is written then; the number of trips where none
+    did. A trip has no route, one or several: it is cut at gaps, and where no route leads on from its points.
     """
-    for trip in range(len(first) - 1):
-        p, end, dropped = first[trip], first[trip + 1], 0
-        lattice.sizes[0] = 0
-        while p < end:
-            if lattice.sizes[0] > 0 and _is_gap(points, lattice.point[lattice.sizes[0] - 1], p, rules):
-                p, is_finished = p - dropped, True
-            elif find_candidates(grid, roads, scratch, points, p, rules, lattice) == 0:
-                answers.fate[p] = OFF_ROAD
-                # It lies among the points left out, which a new chain would begin with.
-                dropped += 1 if dropped > 0 else 0
-                p, is_finished = p + 1, False
-            elif lattice.sizes[0] == 0:
-                begin_chain(lattice)
-                p, dropped, is_finished = p + 1, 0, False
-            else:
-                how = advance(roads, scratch, points, rules, lattice)
-                if how == FULL:
-                    return False
-                dropped = 0 if how == REACHED else dropped + 1
-                if how != REACHED:
-                    answers.fate[p] = UNREACHABLE
-                p += 1
-                is_finished = dropped > rules.max_dropped
-                if is_finished or (p == end and dropped > 1):
-                    p, is_finished = p - dropped, True  # they may be a route of their own
-            if is_finished or (p == end and lattice.sizes[0] > 0):
-                if not _finish(roads, scratch, lattice, rules, trip, found, answers):
-                    return False
-                dropped = lattice.sizes[0] = 0
+    for trip in range(begin, len(first) - 1):
+        routes, edges = found.sizes[0], found.sizes[1]
+        if not _match_trip(
+            grid, roads, scratch, lattice, points, first[trip], first[trip + 1], rules, trip, answers, found
+        ):
+            found.sizes[0], found.sizes[1] = routes, edges
+            for p in range(first[trip], first[trip + 1]):
+                _forget(answers, p)
+            return trip
+    return len(first) - 1
+
+
+@inner_kernel
+def _match_trip(
+    grid: SegmentGrid,
+    roads: Roads,
+    scratch: Scratch,
+    lattice: Lattice,
+    points: Points,
+    p: int,
+    end: int,
+    rules: Rules,
+    trip: int,
+    answers: PointAnswers,
+    found: Found,
+) -> bool:
+    """Add the routes of one trip, whose points are ``p .. end``; False where an array is full."""
+    dropped = 0
+    lattice.sizes[0] = 0
+    while p < end:
+        if lattice.sizes[0] > 0 and _is_gap(points, lattice.point[lattice.sizes[0] - 1], p, rules):
+            p, is_finished = p - dropped, True
+        elif find_candidates(grid, roads, scratch, points, p, rules, lattice) == 0:
+            answers.fate[p] = OFF_ROAD
+            # It lies among the points left out, which a new chain would begin with.
+            dropped += 1 if dropped > 0 else 0
+            p, is_finished = p + 1, False
+        elif lattice.sizes[0] == 0:
+            begin_chain(lattice)
+            p, dropped, is_finished = p + 1, 0, False
+        else:
+            how = advance(roads, scratch, points, rules, lattice)
+            if how == FULL:
+                return False
+            dropped = 0 if how == REACHED else dropped + 1
+            if how != REACHED:
+                answers.fate[p] = UNREACHABLE
+            p += 1
+            is_finished = dropped > rules.max_dropped
+            if is_finished or (p == end and dropped > 1):
+                p, is_finished = p - dropped, True  # they may be a route of their own
+        if is_finished or (p == end and lattice.sizes[0] > 0):
+            if not _finish(roads, scratch, lattice, rules, trip, found, answers):
+                return False
+            dropped = lattice.sizes[0] = 0
     return True
 
 
@@ -171,6 +206,7 @@ def _finish(
         return True
     route, begin = found.sizes[0], found.sizes[1]
     if route == len(found.trip) or begin + size > len(found.edge):
+        found.sizes[2] = 1
         return False
     ends = np.empty(layers, np.int64)  # where the edges up to each layer end
     found.edge[begin], ends[0] = lattice.edge[0, chosen[0]], begin + 1
@@ -199,6 +235,13 @@ def _finish(
 def _pair(lattice: Lattice, layer: int, chosen: _Array) -> int:
     """Where the chosen step into a layer stands."""
     return int(lattice.first_pair[layer] + chosen[layer - 1] * lattice.num_places[layer] + chosen[layer])
+
+
+@inner_kernel
+def _forget(answers: PointAnswers, p: int) -> None:
+    """Nothing is known of a point."""
+    answers.fate[p], answers.edge[p] = ALONE, -1
+    answers.along_m[p] = answers.distance_m[p] = answers.excess_m[p] = answers.crow_m[p] = np.nan
 
 
 @inner_kernel

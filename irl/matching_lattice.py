@@ -14,7 +14,7 @@ import numpy as np
 from ..core.compiled import inner_kernel
 from ..core.types import Floats, Ids, Ints
 from ..graphs.segment_grid import SegmentGrid, edges_around
-from .matching_search import Roads, Scratch, crow_m, next_use, search
+from .matching_search import SPEED_LOG, Roads, Scratch, Sources, Step, Targets, crow_m, next_use, search, transition
 
 _Array = Any
 """A numpy array inside a kernel; shapes stand in the comments and docstrings."""
@@ -26,8 +26,6 @@ _HEADING = 2.0
 """Concentration of a heading around the road's bearing: the opposite direction costs twice as many nats."""
 _LEAST_SPEED_KMH = 7.0
 """A heading means nothing below it."""
-_SPEED_LOG = 0.25
-"""Standard deviation of the logarithm of speed above free flow; slower than that is always possible."""
 _MOST_SPEED_NATS = 4.0
 REACHED, UNREACHED, FULL = 0, 1, 2
 """How an attempt to go on ended; arrays that are full are made larger, and everything done anew."""
@@ -179,7 +177,7 @@ def _emission(roads: Roads, points: Points, p: int, edge: int, distance: float, 
     if not math.isnan(points.heading_deg[p]) and not speed < _LEAST_SPEED_KMH:
         result += _HEADING * (math.cos(math.radians(points.heading_deg[p] - bearing)) - 1.0)
     if speed > roads.speed_kmh[edge] > 0.0:
-        result -= min(0.5 * (math.log(speed / roads.speed_kmh[edge]) / _SPEED_LOG) ** 2, _MOST_SPEED_NATS)
+        result -= min(0.5 * (math.log(speed / roads.speed_kmh[edge]) / SPEED_LOG) ** 2, _MOST_SPEED_NATS)
     return result
 
 
@@ -203,52 +201,24 @@ def beta_at(beta_m: _Array, crow: float) -> float:
 
 
 @inner_kernel
-def time_log(travel_s: float, passed_s: float) -> float:
-    """Log-probability of a free-flow time in the time that passed: one-sided, for slower is always possible."""
-    if not travel_s > passed_s:  # also where times are not known
-        return 0.0
-    return -0.5 * (math.log(travel_s / passed_s) / _SPEED_LOG) ** 2
-
-
-@inner_kernel
 def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattice: Lattice) -> int:
     """Join the layer just written to the chain: `REACHED`, `UNREACHED`, or `FULL` where arrays must be larger."""
     layer = lattice.sizes[0]
-    here, there = lattice.point[layer - 1], lattice.point[layer]
-    crow = crow_m(
-        points.latitude_deg[here], points.longitude_deg[here], points.latitude_deg[there], points.longitude_deg[there]
-    )
-    beta = beta_at(rules.beta_m, crow)
-    lattice.crow_m[layer] = crow
-    farthest = crow + rules.max_excess * beta + rules.detour_m
-    noise_m = points.sigma_m[here] + points.sigma_m[there]
-    passed = points.time_s[there] - points.time_s[here] + rules.slack_s + noise_m / 10.0
-    most_s = np.inf if math.isnan(passed) else rules.max_ratio * passed
     width, count = lattice.num_places[layer - 1], lattice.num_places[layer]
     first, start = lattice.sizes[1], lattice.sizes[2]
     if first + width * count > len(lattice.step):
         return FULL
     lattice.first_pair[layer], lattice.sizes[1] = first, first + width * count
-    step, best, nearest = next_use(scratch), -np.inf, -np.inf
-    for j in range(count):
-        scratch.wanted[lattice.edge[layer, j]] = step
-        nearest = max(nearest, lattice.emission[layer, j])
     for pair in range(first, first + width * count):
         lattice.step[pair] = -np.inf
-    is_taken = np.zeros(width, np.bool_)
-    for _ in range(width):
-        # Sources by falling score: what one can give at most, beside the best found, is how far a search may go.
-        i = _best_left(lattice, layer - 1, width, is_taken)
-        is_taken[i], above = True, lattice.score[layer - 1, i]
-        spare = above + nearest - best + rules.beam
-        if not spare > 0.0:
-            break
-        most = min(farthest, crow + spare * beta)
-        if not _from_one(roads, scratch, points, rules, lattice, i, step, crow, beta, most, most_s, passed):
-            return FULL
-        for j in range(count):
-            best = max(best, above + lattice.step[first + i * count + j] + lattice.emission[layer, j])
-    if best == -np.inf:
+    step = _step(scratch, points, rules, lattice)
+    targets = _targets(roads, scratch, lattice, step)
+    place, sources = _sources(roads, rules, lattice, targets)
+    best = _along_edges(roads, lattice, step, place, sources, targets)
+    is_done, best = search(roads, scratch, step, sources, targets, best)
+    if not is_done or not _take(roads, scratch, lattice, step, place, sources, targets, best):
+        return FULL
+    if not (lattice.step[first : first + width * count] > -np.inf).any():
         lattice.sizes[1], lattice.sizes[2] = first, start
         return UNREACHED
     _score(lattice, layer, width, count)
@@ -257,87 +227,131 @@ def advance(roads: Roads, scratch: Scratch, points: Points, rules: Rules, lattic
 
 
 @inner_kernel
-def _best_left(lattice: Lattice, layer: int, width: int, is_taken: _Array) -> int:
-    """The candidate of a layer with the best score of those not taken yet."""
-    best = -1
+def _step(scratch: Scratch, points: Points, rules: Rules, lattice: Lattice) -> Step:
+    """What is asked of a path from the last point of the chain to that of the layer just written."""
+    layer = lattice.sizes[0]
+    here, there = lattice.point[layer - 1], lattice.point[layer]
+    crow = crow_m(
+        points.latitude_deg[here], points.longitude_deg[here], points.latitude_deg[there], points.longitude_deg[there]
+    )
+    lattice.crow_m[layer] = crow
+    beta = beta_at(rules.beta_m, crow)
+    noise_m = points.sigma_m[here] + points.sigma_m[there]
+    passed = points.time_s[there] - points.time_s[here] + rules.slack_s + noise_m / 10.0
+    most_s = np.inf if math.isnan(passed) else rules.max_ratio * passed
+    return Step(
+        next_use(scratch), points.latitude_deg[there], points.longitude_deg[there], rules.radius_m, crow, beta,
+        crow + rules.max_excess * beta + rules.detour_m, most_s, passed, rules.beam,
+    )  # fmt: skip
+
+
+@inner_kernel
+def _targets(roads: Roads, scratch: Scratch, lattice: Lattice, step: Step) -> Targets:
+    """The candidates of the layer just written; their edges are marked for the search."""
+    layer = lattice.sizes[0]
+    count = lattice.num_places[layer]
+    targets = Targets(
+        lattice.edge[layer, :count], lattice.along_m[layer, :count], np.empty(count), lattice.emission[layer, :count]
+    )
+    for j in range(count):
+        edge = targets.edge[j]
+        scratch.wanted[edge], scratch.slot[edge] = step.number, j
+        targets.along_s[j] = roads.travel_time_s[edge] * targets.along_m[j] / max(roads.length_m[edge], 1e-6)
+    return targets
+
+
+@inner_kernel
+def _sources(roads: Roads, rules: Rules, lattice: Lattice, targets: Targets) -> tuple[_Array, Sources]:
+    """(positions in the chain's last layer, its candidates that anything can be reached from within the beam)."""
+    layer = lattice.sizes[0] - 1
+    width, top = lattice.num_places[layer], -np.inf
     for i in range(width):
-        if not is_taken[i] and (best < 0 or lattice.score[layer, i] > lattice.score[layer, best]):
-            best = i
+        top = max(top, lattice.score[layer, i])
+    place, size = np.empty(width, np.int32), 0
+    for i in range(width):
+        if lattice.score[layer, i] > top - rules.beam:
+            place[size] = i
+            size += 1
+    place = place[:size]
+    sources = Sources(
+        np.empty(size, np.int32), np.empty(size), np.empty(size), np.empty(size), np.empty(size, np.int32)
+    )
+    for lane in range(size):
+        i = place[lane]
+        edge, along = lattice.edge[layer, i], lattice.along_m[layer, i]
+        rest = roads.length_m[edge] - along
+        sources.edge[lane], sources.rest_m[lane], sources.score[lane] = edge, rest, lattice.score[layer, i]
+        sources.rest_s[lane] = roads.travel_time_s[edge] * rest / max(roads.length_m[edge], 1e-6)
+        sources.own[lane] = -1
+        for j in range(len(targets.edge)):
+            if targets.edge[j] == edge and targets.along_m[j] >= along - rules.back_m:
+                sources.own[lane] = j
+    return place, sources
+
+
+@inner_kernel
+def _along_edges(
+    roads: Roads, lattice: Lattice, step: Step, place: _Array, sources: Sources, targets: Targets
+) -> float:
+    """Write the transitions to targets on the sources' own edges; the best value among them."""
+    best = -np.inf
+    for lane in range(len(place)):
+        j = sources.own[lane]
+        if j >= 0:
+            edge = targets.edge[j]
+            length = max(targets.along_m[j] - (roads.length_m[edge] - sources.rest_m[lane]), 0.0)
+            travel = roads.travel_time_s[edge] * length / max(roads.length_m[edge], 1e-6)
+            pair = _pair_of(lattice, place[lane], j, len(targets.edge))
+            lattice.step[pair], lattice.excess_m[pair] = transition(step, length, travel), length - step.crow_m
+            lattice.path_first[pair], lattice.path_size[pair] = lattice.sizes[2], 0
+            best = max(best, sources.score[lane] + lattice.step[pair] + targets.emission[j])
     return best
 
 
 @inner_kernel
-def _from_one(
-    roads: Roads,
-    scratch: Scratch,
-    points: Points,
-    rules: Rules,
-    lattice: Lattice,
-    i: int,
-    step: int,
-    crow: float,
-    beta: float,
-    most: float,
-    most_s: float,
-    passed: float,
-) -> bool:
-    """All transitions from candidate i of the last layer; False where an array is full."""
-    layer = lattice.sizes[0]
-    there, count = lattice.point[layer], lattice.num_places[layer]
-    source, offset = lattice.edge[layer - 1, i], lattice.along_m[layer - 1, i]
-    rest = roads.length_m[source] - offset
-    own, is_searched = -1, False
-    for j in range(count):
-        if lattice.edge[layer, j] == source and lattice.along_m[layer, j] >= offset - rules.back_m:
-            own = j
-    missing = count - (1 if own >= 0 else 0)
-    if own >= 0:
-        scratch.wanted[source] = 0
-    if missing > 0 and rest <= most:
-        is_searched = True
-        if not search(
-            roads, scratch, source, step, missing, points.latitude_deg[there], points.longitude_deg[there],
-            rules.radius_m, most - rest, most_s,
-        ):  # fmt: skip
-            return False
-    if own >= 0:
-        scratch.wanted[source] = step
-    settled, share = 2 * scratch.numbers[0] + 1, rest / max(roads.length_m[source], 1e-6)
-    for j in range(count):
-        goal, along = lattice.edge[layer, j], lattice.along_m[layer, j]
-        if j == own:
-            length = max(along - offset, 0.0)
-            travel = roads.travel_time_s[goal] * length / max(roads.length_m[goal], 1e-6)
-        elif is_searched and scratch.mark[goal] == settled:
-            length = rest + scratch.along_m[goal] + along
-            travel = roads.travel_time_s[source] * share + scratch.spent_s[goal]
-            travel += roads.travel_time_s[goal] * along / max(roads.length_m[goal], 1e-6)
-        else:
-            continue
-        if length > most or travel > most_s:
-            continue
-        pair = lattice.first_pair[layer] + i * count + j
-        lattice.step[pair] = -abs(length - crow) / beta + time_log(travel, passed)
-        lattice.excess_m[pair] = length - crow
-        if not _store_path(lattice, scratch, pair, -1 if j == own else goal):
-            return False
-    return True
+def _pair_of(lattice: Lattice, i: int, j: int, count: int) -> int:
+    """Where the step from candidate i of the chain's last layer to candidate j of that just written stands."""
+    return int(lattice.first_pair[lattice.sizes[0]] + i * count + j)
 
 
 @inner_kernel
-def _store_path(lattice: Lattice, scratch: Scratch, pair: int, goal: int) -> bool:
-    """The edges of the last search's path to ``goal`` (-1: the candidates share their edge); False where it is full."""
-    size, at = 0, goal
-    while at >= 0:
-        size, at = size + 1, scratch.previous[at]
-    begin = lattice.sizes[2]
-    if begin + size > len(lattice.path):
-        return False
-    at = goal
-    for place in range(begin + size - 1, begin - 1, -1):
-        lattice.path[place] = at
-        at = scratch.previous[at]
-    lattice.path_first[pair], lattice.path_size[pair], lattice.sizes[2] = begin, size, begin + size
+def _take(
+    roads: Roads, scratch: Scratch, lattice: Lattice, step: Step, place: _Array, sources: Sources, targets: Targets,
+    best: float,
+) -> bool:  # fmt: skip
+    """Write the transitions that the last search found, with their paths; False where there is no room for these."""
+    opened, count = 2 * scratch.numbers[0], len(targets.edge)
+    for lane in range(len(place)):
+        for j in range(count):
+            goal = targets.edge[j]
+            if scratch.mark[goal] < opened or j == sources.own[lane]:
+                continue
+            if not (
+                scratch.lanes[scratch.row[goal], lane] < np.inf
+                and sources.score[lane] + targets.emission[j] - best + step.beam > 0.0
+            ):
+                continue
+            begin, end = lattice.sizes[2], lattice.sizes[2]
+            length, travel, at = sources.rest_m[lane], sources.rest_s[lane], goal
+            while at >= 0:
+                if end == len(lattice.path):
+                    return False
+                lattice.path[end] = at
+                end += 1
+                at = scratch.before[scratch.row[at], lane]
+                if at >= 0:
+                    length += roads.length_m[at]
+                    travel += roads.travel_time_s[at]
+            length += targets.along_m[j]
+            pair = _pair_of(lattice, place[lane], j, count)
+            lattice.step[pair] = transition(step, length, travel + targets.along_s[j])
+            lattice.excess_m[pair] = length - step.crow_m
+            if lattice.step[pair] == -np.inf:
+                continue
+            for k in range((end - begin) // 2):  # it was found from its end
+                other = end - 1 - k
+                lattice.path[begin + k], lattice.path[other] = lattice.path[other], lattice.path[begin + k]
+            lattice.path_first[pair], lattice.path_size[pair], lattice.sizes[2] = begin, end - begin, end
     return True
 
 

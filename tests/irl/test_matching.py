@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+
 import numpy as np
 import pytest
 from ascii_map import COLUMN_DEG, LINE_DEG, ORIGIN, town
@@ -11,7 +13,7 @@ from matching_oracle import NaiveMatcher
 from trodden import read_roads
 from trodden.core.errors import ConfigurationError, MissingDataError
 from trodden.graphs.road_graph import RoadNetwork
-from trodden.irl.matching import FATES, MatchingSettings, TraceMatcher
+from trodden.irl.matching import FATES, MatchingSettings, TraceMatcher, _Workspace
 from trodden.irl.matching_lattice import BETA_BINS
 from trodden.irl.trace_noise import Noise
 from trodden.irl.traces import Traces
@@ -225,6 +227,23 @@ def test_threads_and_blocks_change_nothing(grid, monkeypatch):
     many = match(grid, rows, threads=3)
     for name, column in vars(one).items():
         np.testing.assert_array_equal(column, getattr(many, name), err_msg=name)
+
+
+def test_arrays_that_become_full_change_nothing(grid):
+    generator = np.random.default_rng(3)
+    rows = traces(*[[at(*place) for place in generator.uniform(0, [6, 12], (7, 2))] for _ in range(12)])
+    matcher = TraceMatcher(grid, MatchingSettings(radius_m=60.0, threads=1))
+    roomy = matcher.match(rows, noise())
+    small = _Workspace(grid.graph.num_edges)
+    small._heap = small._rows = small._steps = small._path = 2
+    other = matcher.altered(matcher.settings)
+    other._workspaces = queue.SimpleQueue()
+    other._workspaces.put(small)
+    found = other.match(rows, noise())
+    assert small._rows > 2
+    assert len(found) > 5
+    for name, value in vars(roomy).items():
+        np.testing.assert_array_equal(getattr(found, name), value, name)
 
 
 def test_costs_of_a_model_choose_the_path_between_points(grid):
