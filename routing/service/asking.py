@@ -19,7 +19,7 @@ from ..points import Coordinate
 from ..route import Route
 from ..router import Router
 from .faults import naming
-from .requests import NearestRequest, RouteRequest, TableRequest
+from .requests import NearestRequest, RouteRequest, TableRequest, TripContext
 from .travel_modes import ANY_MODE, OWN_PROFILES
 
 if TYPE_CHECKING:
@@ -40,17 +40,29 @@ class Answered:
         return self.legs[0] if len(self.legs) == 1 else None
 
 
-def metric_of(router: Router, profile: str) -> str:
-    """The metric of that name, or the first one for words that OSRM's clients send (`travel_modes`)."""
-    if profile in router.metrics:
-        return profile
+def metric_of(router: Router, profile: str, context: TripContext | None = None) -> str:
+    """The metric of that name, or the first one for words that OSRM's clients send; of the context, where one is said.
+
+    `trodden.routing.service.travel_modes` has the words.
+    """
     words = (*ANY_MODE, *OWN_PROFILES.get(router.network.mode, ()))
-    if profile in words:
-        return router.metrics[0]
-    known = ", ".join(dict.fromkeys([*router.metrics, *words]))
-    raise ServiceRequestError(
-        code="InvalidProfile", problem=f"there is no profile {profile[:60]!r}; a profile is a metric: {known}"
-    )
+    if profile in router.metrics:
+        name = profile
+    elif profile in words:
+        name = router.metrics[0]
+    else:
+        known = ", ".join(dict.fromkeys([*router.metrics, *words]))
+        raise ServiceRequestError(
+            code="InvalidProfile", problem=f"there is no profile {profile[:60]!r}; a profile is a metric: {known}"
+        )
+    return in_context(router, name, context) or name
+
+
+def in_context(router: Router, metric: str | None, context: TripContext | None) -> str | None:
+    """The metric of a trip's context; ``metric`` itself where nothing is said of one."""
+    if context is None or context == TripContext():
+        return metric
+    return router.metric_at(context.departure, context.group, metric=metric)
 
 
 def find_routes(router: Router, request: RouteRequest, metric: str) -> list[Answered]:

@@ -30,6 +30,10 @@ _TOLD: dict[str, dict[str, Any]] = {
     "overview": {"type": "string", "enum": list(OVERVIEWS)},
 }
 """How routes are told."""
+_CONTEXT = {
+    "departure": {"type": "string", "description": "08:30 or 2024-05-03T08:30+01:00, for metrics that differ by it"},
+    "group": {"type": "string", "description": "the traveller's, for metrics that differ by it"},
+}
 
 
 class _PlainRoute(APIRoute):
@@ -62,6 +66,7 @@ def _add_route(api: APIRouter, state: ServiceState) -> None:
             exclude=_TEXT,
             avoid=_TEXT,
             closed=_TEXT,
+            **_CONTEXT,
             skip_waypoints=_BOOLEAN,
             trodden={"type": "string", "description": f"of {', '.join(EXTRAS)}, separated by commas"},
         ),
@@ -69,7 +74,7 @@ def _add_route(api: APIRouter, state: ServiceState) -> None:
     async def route(request: Request) -> Response:
         """The cheapest route through coordinates `lon,lat;lon,lat;...` under the metric that the profile names."""
         wanted = read_route(*_asked(request), settings)
-        metric = metric_of(router, request.path_params["profile"])
+        metric = metric_of(router, request.path_params["profile"], wanted.context)
 
         def work() -> Response:
             return reply(route_answer(router, state.streets, wanted, find_routes(router, wanted, metric)))
@@ -89,6 +94,7 @@ def _add_table(api: APIRouter, state: ServiceState) -> None:
             annotations=_TEXT,
             scale_factor=_TEXT,
             radiuses=_TEXT,
+            **_CONTEXT,
             skip_waypoints=_BOOLEAN,
             trodden={"type": "string", "enum": ["cost"]},
         ),
@@ -96,7 +102,7 @@ def _add_table(api: APIRouter, state: ServiceState) -> None:
     async def table(request: Request) -> Response:
         """Times and lengths of the cheapest routes between all pairs of coordinates."""
         wanted = read_table(*_asked(request), settings)
-        metric = metric_of(router, request.path_params["profile"])
+        metric = metric_of(router, request.path_params["profile"], wanted.context)
 
         def work() -> Response:
             matrix = find_table(router, wanted, metric)

@@ -11,9 +11,10 @@ from ...core.errors import ConfigurationError, MissingDataError, ServiceRequestE
 from ...irl.map_views import credit_for, route_line
 from ..route import Route
 from .answers import alternative_facts, line_string
+from .asking import in_context
 from .faults import service_error
 from .osrm import PROBLEMS
-from .requests import read_edges, read_factors
+from .requests import TripContext, read_edges, read_factors
 from .roads import read_box
 from .schemas import (
     AlternativesAnswer,
@@ -31,6 +32,11 @@ _POINT = "lat,lon or edge:ID or node:ID or osm:NODE"
 Origin = Annotated[str, Query(alias="from", max_length=100, description=_POINT, examples=["41.1496,-8.6110"])]
 Destination = Annotated[str, Query(alias="to", max_length=100, description=_POINT, examples=["41.1579,-8.6291"])]
 MetricName = Annotated[str | None, Query(max_length=200, description="the first one where left out")]
+Departure = Annotated[
+    str | None,
+    Query(max_length=40, description="for metrics that differ by it", examples=["08:30", "2024-05-03T08:30+01:00"]),
+]
+Group = Annotated[str | None, Query(max_length=200, description="the traveller's, for metrics that differ by it")]
 By = Literal["travel_time_s", "length_m", "cost"]
 
 
@@ -51,6 +57,8 @@ def _add_choices(api: APIRouter, state: ServiceState) -> None:
         destination: Destination,
         k: Annotated[int, Query(ge=1, description="how many, the cheapest included")] = 3,
         metric: MetricName = None,
+        departure: Departure = None,
+        group: Group = None,
         avoid: Annotated[str, Query(max_length=1000, description="NAME:FACTOR, separated by commas")] = "",
         closed: Annotated[str, Query(max_length=10_000, description="edge ids, separated by commas")] = "",
     ) -> Response:
@@ -59,12 +67,20 @@ def _add_choices(api: APIRouter, state: ServiceState) -> None:
             problem = f"k {k} is more than this server's {settings.max_alternatives + 1}"
             raise ServiceRequestError(code="TooBig", problem=problem)
         wishes = {"avoid": read_factors(avoid), "closed": read_edges(closed)}
-        return await state.slowly(lambda: reply(_alternatives(state, origin, destination, k, metric, wishes)))
+        name = _metric(state, metric, departure, group)
+        return await state.slowly(lambda: reply(_alternatives(state, origin, destination, k, name, wishes)))
 
     @api.get("/v1/explain", responses={200: {"model": ExplainAnswer}, **PROBLEMS})
-    async def explain(origin: Origin, destination: Destination, metric: MetricName = None) -> Response:
+    async def explain(
+        origin: Origin,
+        destination: Destination,
+        metric: MetricName = None,
+        departure: Departure = None,
+        group: Group = None,
+    ) -> Response:
         """Why the learned route: cost by feature, beside the fastest route of the same trip."""
-        return await state.slowly(lambda: reply(_explanation(state, origin, destination, metric)))
+        name = _metric(state, metric, departure, group)
+        return await state.slowly(lambda: reply(_explanation(state, origin, destination, name)))
 
 
 def _add_reach(api: APIRouter, state: ServiceState) -> None:
@@ -76,12 +92,15 @@ def _add_reach(api: APIRouter, state: ServiceState) -> None:
         limit: Annotated[float, Query(gt=0, le=1e9, description="seconds, metres or cost, as `by` says")],
         by: By = "travel_time_s",
         metric: MetricName = None,
+        departure: Departure = None,
+        group: Group = None,
     ) -> Response:
         """What can be reached from a point within a limit, as a GeoJSON Feature."""
         if by == "travel_time_s" and limit > settings.max_reachable_s:
             problem = f"limit {limit:g} s is more than this server's {settings.max_reachable_s:g}"
             raise ServiceRequestError(code="TooBig", problem=problem)
-        return await state.slowly(lambda: reply(_reach(state, origin, limit, by, metric)))
+        name = _metric(state, metric, departure, group)
+        return await state.slowly(lambda: reply(_reach(state, origin, limit, by, name)))
 
     @api.post("/v1/routes", responses={200: {"model": BatchAnswer}, **PROBLEMS})
     async def routes(batch: BatchRequest) -> Response:
@@ -121,6 +140,10 @@ def _add_facts(api: APIRouter, state: ServiceState) -> None:
     async def health() -> Response:
         """Whether routes are answered."""
         return reply({"status": "ok", "engine": state.router.engine, "metrics": state.versions()})
+
+
+def _metric(state: ServiceState, metric: str | None, departure: str | None, group: str | None) -> str | None:
+    return in_context(state.router, metric, TripContext(departure or None, group or None))
 
 
 def _alternatives(
@@ -166,7 +189,7 @@ def _reach(state: ServiceState, origin: str, limit: float, by: By, metric: str |
 
 
 def _batch(state: ServiceState, batch: BatchRequest) -> dict[str, Any]:
-    options: dict[str, Any] = {"metric": batch.metric}
+    options: dict[str, Any] = {"metric": _metric(state, batch.metric, batch.departure, batch.group)}
     if batch.avoid:
         options["avoid"] = batch.avoid
     if batch.closed:

@@ -29,8 +29,19 @@ _ROUTE = GENERAL | {
     "trodden",
     "avoid",
     "closed",
+    "departure",
+    "group",
 }
-_TABLE = GENERAL | {"sources", "destinations", "annotations", "scale_factor", "fallback_speed", "trodden"}
+_TABLE = GENERAL | {
+    "sources",
+    "destinations",
+    "annotations",
+    "scale_factor",
+    "fallback_speed",
+    "trodden",
+    "departure",
+    "group",
+}
 _NEAREST = GENERAL | {"number"}
 
 GEOMETRIES = ("polyline", "polyline6", "geojson")
@@ -51,6 +62,19 @@ class PointOptions:
 
 
 @dataclass(frozen=True)
+class TripContext:
+    """What a request says of its trips, for metrics that differ by it (`trodden.routing.router.Router.metric_at`)."""
+
+    departure: str | None = None
+    group: str | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, str]) -> TripContext:
+        """From a query string's options; what is empty is not said."""
+        return cls(options.get("departure") or None, options.get("group") or None)
+
+
+@dataclass(frozen=True)
 class RouteRequest:
     """A request for ``/route/v1``."""
 
@@ -66,6 +90,7 @@ class RouteRequest:
     extras: frozenset[str]
     avoid: Mapping[str, float]
     closed: tuple[int, ...]
+    context: TripContext
 
     @property
     def is_quick(self) -> bool:
@@ -85,6 +110,7 @@ class TableRequest:
     """``duration`` and ``distance``, one or both."""
     scale_factor: float
     with_cost: bool
+    context: TripContext
 
 
 @dataclass(frozen=True)
@@ -112,6 +138,7 @@ def read_route(coordinates: str, query: str, limits: ServiceSettings) -> RouteRe
         extras=frozenset(among("trodden", options.get("trodden", ""), EXTRAS)),
         avoid=read_factors(options.get("avoid", "")),
         closed=read_edges(options.get("closed", "")),
+        context=TripContext.of(options),
     )
 
 
@@ -136,6 +163,7 @@ def read_table(coordinates: str, query: str, limits: ServiceSettings) -> TableRe
         annotations=among("annotations", options.get("annotations", "duration"), ("duration", "distance")),
         scale_factor=scale,
         with_cost="cost" in among("trodden", options.get("trodden", ""), ("cost",)),
+        context=TripContext.of(options),
     )
 
 

@@ -227,6 +227,10 @@ class BatchRequest(BaseModel):
         examples=[[["41.1496,-8.6110", "41.1579,-8.6291"]]],
     )
     metric: str | None = None
+    departure: str | None = Field(default=None, max_length=40, description="for metrics that differ by it")
+    group: str | None = Field(
+        default=None, max_length=200, description="the travellers', for metrics that differ by it"
+    )
     avoid: dict[str, float] = Field(default_factory=dict, description="factor on the cost of toll or of a road class")
     closed: list[int] = Field(default_factory=list, description="edge ids that may not be used")
     geometry: bool = True
