@@ -34,10 +34,9 @@ def metric_in_context(
 ) -> str:
     """See `trodden.routing.router.Router.metric_at`."""
     model = costs.model
-    if not isinstance(model, LearnedModel):
-        raise ConfigurationError(
-            where=f"metric {costs.name!r}", problem="its costs do not depend on a departure or group"
-        )
+    if not isinstance(model, LearnedModel) or not model.contexts:
+        problem = "its costs do not depend on a departure or group; those of a model trained with [context] do"
+        raise ConfigurationError(where=f"metric {costs.name!r}", problem=problem)
     contexts = contexts_of(model)
     return _metric(costs.name, contexts.names[contexts.number(departure, group)], default)
 

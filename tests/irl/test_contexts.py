@@ -247,7 +247,7 @@ def test_contexts_of_a_further_model_and_of_its_successor(network, model) -> Non
     assert router.route("node:10", "node:45", metric="other", departure="08:00").metric == "other:peak"
     router.add_model("other", model.in_context("peak"))
     assert "other:peak" not in router.metrics
-    with pytest.raises(ConfigurationError, match="one reward for all trips"):
+    with pytest.raises(ConfigurationError, match="do not depend on a departure"):
         router.route("node:10", "node:45", metric="other", departure="08:00")
     plain = Router.from_costs(network, model.turn_cost, model.entry_cost)
     with pytest.raises(ConfigurationError, match="do not depend"):
