@@ -5,8 +5,6 @@ turn; H = 0 (maximum margin), 1 (BIRL), 10 (RHIP), infinity (MaxEnt). Shanghai: 
 (test.csv is not looked at), ending arrival. Borlänge: split 0 of splits_by_observation.csv, ending stop. Differences
 are to the linear reward at H = infinity, paired on the same routes: 95 % bootstrap intervals. Seconds are CPU time.
 
-At H = 0 a step takes seconds: there are at most 15 (--margin-iterations), which is not always enough to converge.
-
 Every row is stored in --folder as soon as it is there; the same command goes on where it stood.
 """
 
@@ -56,7 +54,6 @@ def main() -> None:
     parser.add_argument("--horizons", nargs="+", default=[str(one) for one in HORIZONS])
     parser.add_argument("--rewards", nargs="+", default=list(REWARDS), choices=list(REWARDS))
     parser.add_argument("--iterations", type=int, default=80, help="at most so many in a fit")
-    parser.add_argument("--margin-iterations", type=int, default=15, help="the same at H = 0")
     parser.add_argument("--folder", type=Path, default=Path("out/ablation"), help="where rows are kept")
     parser.add_argument("--json", type=Path, help="write the rows, for `trodden report --ablation`")
     arguments = parser.parse_args()
@@ -67,8 +64,7 @@ def main() -> None:
     with progress_bar("ablation", len(wanted)) as update:
         for done, (name, horizon, reward) in enumerate(wanted):
             update(done, f"{name}, H = {horizon}, {reward}")
-            most = arguments.margin_iterations if horizon == 0 else arguments.iterations
-            config = _config(name, horizon, reward, most)
+            config = _config(name, horizon, reward, arguments.iterations)
             found[name, horizon, reward] = _stored(arguments.folder, *splits[name], config)
     rows = [
         _row(name, horizon, reward, one, found[name, "infinity", "linear"], splits[name][1])

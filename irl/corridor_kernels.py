@@ -18,13 +18,16 @@ _Array = Any
 
 
 _CALM = 1e-3
+_ONE = np.uint64(1)
+"""Positions are unsigned in what follows, ``first`` uint64 and ``head`` uint32: whether one with a sign counts from the
+end is asked at every read, which takes a third of the time of a sweep."""
 
 
 @kernel
 def weigh(cost: _Array, potential: _Array, first: _Array, head: _Array, out: _Array) -> None:
-    """Reduced weights of one trip's turns, float64[K]; ``first`` int64[S+1] counts from the trip's first turn."""
-    for s in range(len(potential)):
-        for k in range(first[s], first[s + 1]):
+    """Reduced weights of one trip's turns, float64[K]; ``first`` uint64[S+1] counts from the trip's first turn."""
+    for s in range(np.uint64(len(potential))):
+        for k in range(first[s], first[s + _ONE]):
             out[k] = np.exp(-(cost[k] + potential[head[k]] - potential[s]))
 
 
@@ -48,13 +51,13 @@ def solve_values(
     estimated from the last change and its rate; infinite where the change does not shrink.
     """
     before, error = np.inf, np.inf
-    num_goals = len(ends)
+    num_goals: Any = np.uint64(len(ends))
     for sweep in range(max_sweeps):
         change, is_calm = 0.0, True
-        for s in range(len(z)):
+        for s in range(np.uint64(len(z))):
             total = ends[s] if s < num_goals else 0.0
             if not (is_fixed and s < num_goals):
-                for k in range(first[s], first[s + 1]):
+                for k in range(first[s], first[s + _ONE]):
                     total += weight[k] * z[head[k]]
             if not 0.0 < total < np.inf:
                 return np.inf, sweep + 1
@@ -92,21 +95,24 @@ def solve_counts(
     Residual push under the policy ``W z' / z``, from the far end of the order to the goals, the reverse of the values'.
     """
     residual, visits = np.zeros(len(z)), np.zeros(len(z))
-    for s in range(num_fixed, len(z)):  # the policy, for now
+    low: Any = np.uint64(num_fixed)
+    high: Any = np.uint64(len(z))
+    for s in range(low, high):  # the policy, for now
         share = 1.0 / z[s] if z[s] > 0.0 else 0.0
-        for k in range(first[s], first[s + 1]):
+        for k in range(first[s], first[s + _ONE]):
             count[k] = share * weight[k] * z[head[k]]
     residual[origin] = 1.0
     before, error, sweeps = np.inf, np.inf, 0
     while sweeps < max_sweeps:
         sweeps += 1
-        for s in range(len(z) - 1, num_fixed - 1, -1):
+        for back in range(_ONE, high - low + _ONE):
+            s = high - back
             mass = residual[s]
             if mass == 0.0:
                 continue
             residual[s] = 0.0
             visits[s] += mass
-            for k in range(first[s], first[s + 1]):
+            for k in range(first[s], first[s + _ONE]):
                 residual[head[k]] += mass * count[k]
         left = residual[num_fixed:].sum()
         rate = left / before if before < np.inf else 1.0
@@ -114,8 +120,8 @@ def solve_counts(
         if error <= tolerance:
             break
         before = left
-    for s in range(num_fixed, len(z)):
-        for k in range(first[s], first[s + 1]):
+    for s in range(low, high):
+        for k in range(first[s], first[s + _ONE]):
             count[k] *= visits[s]
     return error, sweeps
 
@@ -156,15 +162,18 @@ def least_margin(
     least = np.inf
     for n in range(len(limit)):
         low, high = first_state[n], first_state[n + 1]
+        begin, end = first_turn[low], first_turn[high]
+        first = (first_turn[low : high + 1] - begin).view(np.uint64)
+        heads, turns = head[begin:end].view(np.uint32), turn[begin:end].view(np.uint32)
         distance = np.full(high - low, np.inf)
         distance[: num_goals[n]] = 0.0
         moved = True
         while moved:
             moved = False
-            for s in range(num_goals[n], high - low):
+            for s in range(np.uint64(num_goals[n]), np.uint64(high - low)):
                 found = distance[s]
-                for k in range(first_turn[low + s], first_turn[low + s + 1]):
-                    found = min(found, turn_cost[turn[k]] + distance[head[k]])
+                for k in range(first[s], first[s + _ONE]):
+                    found = min(found, turn_cost[turns[k]] + distance[heads[k]])
                 if found < distance[s]:
                     distance[s] = found
                     moved = True
@@ -208,11 +217,9 @@ def solve_block(
         if high == low:
             continue
         begin, end = first_turn[low], first_turn[high]
-        first = first_turn[low : high + 1] - begin
-        cost = np.empty(end - begin)
-        for k in range(end - begin):
-            cost[k] = turn_cost[turn[begin + k]]
-        own, heads, weight = potential[low:high], head[begin:end], np.empty(end - begin)
+        first = (first_turn[low : high + 1] - begin).view(np.uint64)
+        cost = turn_cost[turn[begin:end]]
+        own, heads, weight = potential[low:high], head[begin:end].view(np.uint32), np.empty(end - begin)
         weigh(cost, own, first, heads, weight)
         ends, z, matters = np.exp(own[: num_goals[n]]), np.ones(high - low), np.exp(-detour[low:high])
         error[n], sweeps[n, 0] = solve_values(
