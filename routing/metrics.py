@@ -139,6 +139,10 @@ class NamedCosts:
         """
         if not (starts and ends):
             return self._nowhere
+        if len(starts) == len(ends) == 1:  # without what the choice between several costs
+            (start,), (end,) = starts, ends
+            if start.edge != end.edge or start.fraction <= end.fraction:
+                return self._search([(start.edge, 0)], [(end.edge, 0)])
         largest = max(end.share_cost for end in ends)
         targets = [(end.edge, self._costs.to_quanta(largest - end.share_cost)) for end in ends]
         behind = {a.edge for a in starts for b in ends if a.edge == b.edge and a.fraction > b.fraction}

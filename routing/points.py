@@ -159,15 +159,18 @@ class Locator:
     def _with_copies(self, found: Terminal, role: Role) -> Terminal:
         """Trips begin on the originals of copied edges and end on any of them, but for a copy that is named itself."""
         original, copies = self._network.original_edge, self._network.copies_of
+        edges = found.edges
         if role == "origin":
-            kept = (
-                found.edges if isinstance(found.point, EdgeId) else tuple(e for e in found.edges if e not in original)
-            )
+            if isinstance(found.point, EdgeId) or original.keys().isdisjoint(edges):
+                return found
+            kept = tuple(edge for edge in edges if edge not in original)
             return replace(found, edges=kept, snaps=tuple(snap for snap in found.snaps if snap.edge in kept))
-        more = tuple(copy for edge in found.edges for copy in copies.get(edge, ()) if copy not in found.edges)
+        if copies.keys().isdisjoint(edges):
+            return found
+        more = tuple(copy for edge in edges for copy in copies.get(edge, ()) if copy not in edges)
         twins = (replace(snap, edge=copy) for snap in found.snaps for copy in copies.get(snap.edge, ()))
         snaps = (*found.snaps, *(snap for snap in twins if snap.edge in more))
-        return replace(found, edges=found.edges + more, snaps=snaps)
+        return replace(found, edges=edges + more, snaps=snaps)
 
     def _locate(self, parsed: Point, role: Role, index: int | None) -> Terminal:
         if isinstance(parsed, EdgeId):
