@@ -26,6 +26,8 @@ from .turn_costs import TurnCosts
 
 _SAFE_MARGIN = 17.0
 """Nats by which what lies outside a kept corridor has to be dearer than its best route: exp(-17) is 4e-8."""
+_ROOM = 1.0
+"""Nats by which corridors that are kept are wider than tau: under the rewards that follow they are narrower than found."""
 _WIDEST = 2.0
 """Times tau. Where the full model does not exist, no width is enough."""
 
@@ -100,7 +102,7 @@ class CorridorSolver:
         States that one search may settle at either end; an unreachable destination would have it walk the whole map.
     keep_bytes
         Memory for corridors that are kept from one reward to the next, shared evenly by the trips; 0 keeps none. A kept
-        corridor needs no search.
+        corridor needs no search, and is a nat wider than tau, since it is narrower under the rewards that follow.
     refresh_every
         A kept corridor is found anew after so many solves at the latest.
     edge_id
@@ -121,7 +123,8 @@ class CorridorSolver:
         refresh_every: int = 10,
         edge_id: Ids | None = None,
     ) -> None:
-        self._turns, self._tau, self._accuracy, self._edge_id = turns, tau, accuracy, edge_id
+        self._turns, self._accuracy, self._edge_id = turns, accuracy, edge_id
+        self._tau = tau + _ROOM if keep_bytes else tau
         self._tolerance, self._max_sweeps = tolerance, max_sweeps
         self._keep_bytes, self._refresh_every = keep_bytes, refresh_every
         self._finder = CorridorFinder(turns, max_settled=max_settled, threads=threads, edge_id=edge_id)

@@ -86,7 +86,7 @@ def test_counts_are_the_slope_of_the_corridors_own_value(ending):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize(("tau", "accuracy"), [(15.0, 1e-4), (20.0, 1e-6)])
+@pytest.mark.parametrize(("tau", "accuracy"), [(14.0, 1e-4), (19.0, 1e-6)])  # where kept, they are a nat wider
 def test_trips_are_solved_in_wider_corridors_until_they_are_accurate(ending, tau, accuracy):
     network, reward, _, batch = make_case(ending, scale=3.0, routes=120)
     value, counts = Factorization(network.turns, reward, ending=ending).total_value(batch)
@@ -97,7 +97,7 @@ def test_trips_are_solved_in_wider_corridors_until_they_are_accurate(ending, tau
     assert np.abs(values - exact).max() <= accuracy
     assert 0 < solver.report.num_widened < len(batch.origin)
     found, expected = solver.total_value(reward, batch)
-    if tau == 20.0:  # in kept corridors: every trip in its own, in its place
+    if tau == 19.0:  # in kept corridors: every trip in its own, in its place
         assert solver.report.num_kept == len(batch.origin)
     assert found == pytest.approx(value, abs=accuracy * len(batch.origin))
     np.testing.assert_allclose(expected, counts, atol=100 * accuracy)
@@ -234,7 +234,7 @@ def test_memory_for_kept_corridors_is_a_promise():
     keeper = CorridorSolver(network.turns, tau=15.0, keep_bytes=100_000)
     keeper.total_value(reward, batch)
     assert keeper.report.kept_bytes <= 100_000
-    assert CorridorSolver(network.turns, tau=15.0).total_value(reward, batch)[0] == pytest.approx(
+    assert CorridorSolver(network.turns, tau=16.0).total_value(reward, batch)[0] == pytest.approx(  # as wide
         keeper.total_value(reward, batch)[0], abs=1e-7
     )
 
