@@ -73,6 +73,8 @@ def parse_point(point: PointLike, *, index: int | None = None) -> Point:
     if isinstance(point, (EdgeId, NodeId, Coordinate)):
         return point
     if isinstance(point, str):
+        if point.startswith("edge:") and len(point) < 24 and point[5:].isdecimal() and point.isascii():
+            return EdgeId(int(point[5:]))  # as the pattern would say it, in half the time
         found = _BY_ID.fullmatch(point)
         if found is None:
             return _coordinate(point.split(","), point, index)

@@ -54,6 +54,11 @@ def find_trip(costs: NamedCosts, stops: Sequence[Terminal]) -> list[Leg] | DeadE
     One query without stops on the way; each stop adds one for every edge that it lies on.
     """
     states = [_State(place, None, None) for place in costs.starts(stops[0])]
+    if len(stops) == 2 and stops[0].node < 0:  # what most trips are, without what stops on the way cost
+        only = _reach(costs, states, costs.ends(stops[1]), True)
+        if only is not None and only.leg is not None:
+            return [only.leg]
+        return DeadEnd(0, stops[0].edges)
     for number, (here, there) in enumerate(pairwise(stops)):
         if here.node >= 0 and here.node == there.node:
             nowhere = Leg(StatePath(-1, -1, (), costs.network.turns), WHOLE)
