@@ -27,7 +27,7 @@ from .turn_costs import TurnCosts
 _SAFE_MARGIN = 17.0
 """Nats by which what lies outside a kept corridor has to be dearer than its best route: exp(-17) is 4e-8."""
 _ROOM = 1.0
-"""Nats by which corridors that are kept are wider than tau: under the rewards that follow they are narrower than found."""
+"""Nats by which corridors that are kept are wider than tau: the rewards that follow find them narrower."""
 _WIDEST = 2.0
 """Times tau. Where the full model does not exist, no width is enough."""
 
