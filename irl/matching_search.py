@@ -209,29 +209,13 @@ def search(
     2 n, n being ``scratch.numbers[0]``; for pairs that do not matter they may be those of no cheapest path.
     """
     opened = 2 * next_search(scratch)
+    size, rows = _leave(roads, scratch, step, sources, opened)
+    if size < 0:
+        return False, best
     cost, along_m, spent_s, mark, row = scratch.cost, scratch.along_m, scratch.spent_s, scratch.mark, scratch.row
     keys, items, lanes, before = scratch.keys, scratch.items, scratch.lanes, scratch.before
     first_out, to_edge, turn_cost = roads.first_out, roads.to_edge, roads.turn_cost
-    size = rows = popped = 0
-    width = (len(sources.edge) + _AT_ONCE - 1) // _AT_ONCE * _AT_ONCE
-    for lane in range(len(sources.edge)):
-        source = sources.edge[lane]
-        if sources.rest_m[lane] > step.most_m:
-            continue
-        begin, end = first_out[source], first_out[source + 1]
-        if size + end - begin > len(keys) or rows + end - begin > len(lanes):
-            return False, best
-        for turn in range(begin, end):
-            there, reach = to_edge[turn], turn_cost[turn]
-            if mark[there] < opened:
-                mark[there], row[there], cost[there] = opened, rows, np.inf
-                lanes[rows, :] = np.inf
-                rows += 1
-            if reach < lanes[row[there], lane]:
-                lanes[row[there], lane], before[row[there], lane] = reach, -1
-            if reach < cost[there]:
-                cost[there], along_m[there], spent_s[there] = reach, sources.rest_m[lane], sources.rest_s[lane]
-                size = push(keys, items, size, reach, there)
+    width, popped = (len(sources.edge) + _AT_ONCE - 1) // _AT_ONCE * _AT_ONCE, 0
     until, spare = _still_open(scratch, step, sources, targets, best, opened, 0.0)
     north_m, east_m = METRES_PER_DEGREE, METRES_PER_DEGREE * math.cos(math.radians(step.latitude_deg))
     while size > 0:
@@ -285,6 +269,32 @@ def search(
                     along_m[there], spent_s[there] = along, spent
                 size = push(keys, items, size, here + more, there)
     return True, best
+
+
+@inner_kernel
+def _leave(roads: Roads, scratch: Scratch, step: Step, sources: Sources, opened: int) -> tuple[int, int]:
+    """Put the edges that follow the sources on the heap: (its size, or -1 where an array is full; rows in use)."""
+    size = rows = 0
+    for lane in range(len(sources.edge)):
+        if sources.rest_m[lane] > step.most_m:
+            continue
+        begin, end = roads.first_out[sources.edge[lane]], roads.first_out[sources.edge[lane] + 1]
+        if size + end - begin > len(scratch.keys) or rows + end - begin > len(scratch.lanes):
+            return -1, rows
+        for turn in range(begin, end):
+            there, reach = roads.to_edge[turn], roads.turn_cost[turn]
+            if scratch.mark[there] < opened:
+                scratch.mark[there], scratch.row[there], scratch.cost[there] = opened, rows, np.inf
+                scratch.lanes[rows, :] = np.inf
+                rows += 1
+            mine = scratch.row[there]
+            if reach < scratch.lanes[mine, lane]:
+                scratch.lanes[mine, lane], scratch.before[mine, lane] = reach, -1
+            if reach < scratch.cost[there]:
+                scratch.cost[there] = reach
+                scratch.along_m[there], scratch.spent_s[there] = sources.rest_m[lane], sources.rest_s[lane]
+                size = push(scratch.keys, scratch.items, size, reach, there)
+    return size, rows
 
 
 @inner_kernel
