@@ -24,7 +24,7 @@ SLACK = 1e-12
 _STEPS = 16
 """States that one ball settles before the other may: fewer cost more calls, more grow the larger ball for nothing."""
 _ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
-"""Positions without a sign: for those with one, each read asks whether it counts from the end (half as fast)."""
+"""Positions without a sign: for those with one, each read asks whether it counts from the end."""
 _GO_ON, _FULL, _CROWDED = -1, -2, -3
 """Beside the number of a block not known: what `_advance` has to say. Crowded is a heap without room."""
 

@@ -20,7 +20,7 @@ _Array = Any
 _CALM = 1e-3
 _ONE = np.uint64(1)
 """Positions are unsigned in what follows, ``first`` uint64 and ``head`` uint32: whether one with a sign counts from the
-end is asked at every read, which takes a third of the time of a sweep."""
+end is asked at every read."""
 
 
 @kernel

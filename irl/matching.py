@@ -243,7 +243,7 @@ class TraceMatcher:
 
         Notes
         -----
-        One bounded search per point; Results do not depend on the number of threads.
+        One bounded search per point. Results do not depend on the number of threads.
         """
         noise = self.estimate(traces) if noise is None else noise
         rules = self._rules(noise)

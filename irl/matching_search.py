@@ -82,7 +82,7 @@ class Scratch(NamedTuple):
 
 def make_scratch(num_edges: int, heap: int, rows: int, width: int) -> Scratch:
     """For ``width`` sources: 44 bytes per edge, 12 per place in the heap and per source and row."""
-    lanes = -(-width // _AT_ONCE) * _AT_ONCE
+    lanes = (width + _AT_ONCE - 1) // _AT_ONCE * _AT_ONCE
     return Scratch(
         np.empty(num_edges),
         np.empty(num_edges),
@@ -124,7 +124,7 @@ class Step(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """The candidates that a step leads from, best score first, L of them."""
+    """The candidates that a step leads from, L of them, in the order of their layer."""
 
     edge: Ints
     """int32[L]."""
