@@ -334,8 +334,9 @@ def train(
     if not ray and workers is not None:
         raise ConfigurationError(where="train", problem="--workers needs --ray (say --ray local)")
     require_free(output, "model")
-    roads = read_roads(network)
-    if ray or settings.regions.count > 1:
+    is_regional = bool(ray) or settings.regions.count > 1
+    roads = read_roads(network, is_mapped=is_regional)  # who cuts a map looks at one region at a time
+    if is_regional:
         from .regional_run import train_regions_into
 
         model = train_regions_into(

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ def write_folder(
 
 
 def read_folder(
-    path: str | Path, *, kind: str, version: int, memory_mapped: frozenset[str] = frozenset(), verify: bool = True
+    path: str | Path, *, kind: str, version: int, memory_mapped: Container[str] = (), verify: bool = True
 ) -> StoredFolder:
     """Open a folder written by `write_folder`, checking every file against the manifest first.
 

@@ -17,10 +17,11 @@ import numpy as np
 from ..core.config import Config, parse_config
 from ..core.errors import ConfigurationError, StoredFolderError
 from ..core.folders import is_stored
-from ..core.types import Bools
+from ..core.scratch import Empty, in_files
+from ..core.types import Bools, Floats
 from ..graphs.partition import Partition, bisect, bisect_by_metis, edge_load, load_of_passes
 from ..graphs.road_graph import RoadNetwork
-from ..irl.baselines import plain_costs, tune_baselines
+from ..irl.baselines import require_plain_costs, tune_baselines
 from ..irl.checkpoints import Checkpoint, load_checkpoint
 from ..irl.demonstrations import Demonstrations, require_network
 from ..irl.feature_columns import Features
@@ -97,7 +98,7 @@ def fit_regions(
         raise ConfigurationError(where="regions", problem=str(error)) from error
     started = time.perf_counter()
     require_network(demonstrations, network.checksum, "the set of demonstrations")
-    plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
+    require_plain_costs(network)
     features = make_features(network, config.reward.features)
     with ExitStack() as stack:
         routes = _spooled(stack, demonstrations, network, config)
@@ -124,9 +125,10 @@ def fit_regions(
             merged = merge_reward(network, whole, partition, shards, reward, weight, parts.border_error)
         else:
             merged = _learned_linear(
-                network, shards, crew, features, partition, config, run, checkpoint, start, progress
+                network, shards, crew, features, partition, config, run, checkpoint, start, progress, in_files(place)
             )
-        return _model(network, routes, config, partition, shards, crew.timing, merged, started)
+        baselines = tune_baselines(network, routes, config, in_files(place))
+        return _model(network, routes, config, partition, shards, crew.timing, merged, baselines, started)
 
 
 def _spooled(
@@ -155,6 +157,7 @@ def _learned_linear(
     checkpoint: Path | None,
     start: Checkpoint | None,
     progress: Callable[[RegionalProgress], None] | None,
+    empty: Empty,
 ) -> Merged:
     size = np.sqrt(features.range.mean_square)
     objective = RegionalObjective(
@@ -176,7 +179,7 @@ def _learned_linear(
         with suppress(StoredFolderError):  # a full disk may be what stopped it: the last checkpoint is whole
             stop.add_note(objective.save())
         raise
-    return merge_linear(network, features, partition, config, shards, objective, learned, border_error)
+    return merge_linear(network, features, partition, config, shards, objective, learned, border_error, empty)
 
 
 def make_partition(network: RoadNetwork, routes: Demonstrations | SpooledRoutes | None, config: Config) -> Partition:
@@ -306,9 +309,10 @@ def _model(
     shards: Shards,
     timing: Timing,
     merged: Merged,
+    tuned_baselines: tuple[dict[str, Floats], dict[str, Any]],
     started: float,
 ) -> LearnedModel:
-    baselines, tuned = tune_baselines(network, routes, config)
+    baselines, tuned = tuned_baselines
     weight = float(routes.weight.sum())
     summary: dict[str, Any] = {
         "num_routes": len(routes),

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.config import Config
+from ..core.scratch import Empty
 from ..core.types import Floats
 from ..graphs.partition import Partition
 from ..graphs.road_graph import RoadNetwork
 from ..irl.feature_columns import Features
 from ..irl.inference import covariance
+from ..irl.linear_rewards import blocks_of
 from ..irl.model import Coefficient, RegionSummary, entry_costs
 from ..irl.pooling import Pooling
 from ..irl.regional_features import RegionalFeatures
@@ -60,10 +62,12 @@ def merge_linear(
     objective: RegionalObjective,
     learned: Learned,
     border_error: float,
+    empty: Empty,
 ) -> Merged:
     """A linear reward per region, or one that all share."""
     optimum, names = learned.optimum, features.names
-    turn_cost, entry_cost, raised = merged_costs(network, features, partition, optimum.table / objective.scale, config)
+    table = optimum.table / objective.scale
+    turn_cost, entry_cost, raised = merged_costs(network, features, partition, table, config, empty)
     return Merged(
         turn_cost,
         entry_cost,
@@ -167,7 +171,7 @@ def _summaries(rows: list[tuple[Coefficient, ...]], partition: Partition, shards
 
 
 def merged_costs(
-    network: RoadNetwork, features: Features, partition: Partition, table: Floats, config: Config
+    network: RoadNetwork, features: Features, partition: Partition, table: Floats, config: Config, empty: Empty
 ) -> tuple[Floats, Floats, int]:
     """(turn cost[T], entry cost[E], number of turns raised to the minimum cost) of coefficients float64[R, F].
 
@@ -175,10 +179,12 @@ def merged_costs(
     raised to the minimum then, and counted.
     """
     regional = RegionalFeatures(features, partition.region, partition.num_regions)
-    cost = -regional.reward(table.ravel())
-    turn_cost = np.maximum(cost, config.reward.minimum_cost)
-    entry = entry_costs(regional.edge_reward(table.ravel()), turn_cost, network.turns.to_edge)
-    return turn_cost, entry, int((cost < config.reward.minimum_cost).sum())
+    cost, raised = regional.reward(table.ravel(), empty), 0
+    for at in blocks_of(len(cost)):
+        own = -cost[at]
+        raised += int((own < config.reward.minimum_cost).sum())
+        cost[at] = np.maximum(own, config.reward.minimum_cost)
+    return cost, entry_costs(regional.edge_reward(table.ravel()), cost, network.turns.to_edge), raised
 
 
 def shared_coefficients(optimum: RegionalOptimum, scale: Floats, names: tuple[str, ...]) -> tuple[Coefficient, ...]:

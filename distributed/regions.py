@@ -16,7 +16,7 @@ from ..core.config import PlannerConfig, RewardConfig
 from ..core.errors import StoredFolderError
 from ..core.folders import read_folder, write_folder
 from ..core.types import Bools, Floats, Ids, Ints
-from ..graphs.partition import Partition, edges_near, sub_network
+from ..graphs.partition import Partition, edges_near, places_among, sub_network, turns_out_of
 from ..graphs.road_graph import RoadNetwork
 from ..graphs.store import load_network
 from ..irl.border_likelihood import BorderLikelihood
@@ -74,9 +74,10 @@ def write_shards(
     are cut at borders, and a shard's network is its region with the edges that lead out of it. ``reward``: where it is
     more than linear in the features ``names``.
 
-    O(regions (T + E)). Memory beside the network's own: the largest shard with its trips, a block of routes; of all
-    routes none but under ``solver="factorization"``. Disk meanwhile: 4 bytes per edge of the routes (twice that where
-    they are given in memory).
+    One look at every node and edge for each region, and O(n log n) in what its shard holds. Memory beside the network's
+    own: the largest shard with its trips, a block of routes, 5 bytes per edge and one per node; of all routes none but
+    under ``solver="factorization"``. Disk meanwhile: 4 bytes per edge of the routes (twice that where they are given in
+    memory).
     """
     with ExitStack() as stack:
         if isinstance(routes, Demonstrations):
@@ -187,10 +188,10 @@ def _edges_of(
     """(edges of a shard's network, which of them are exits)."""
     if not trips[0].is_cut:
         return edges_near(network, np.unique(np.concatenate([one.edge for one in trips])), halo_m), None
-    turns, inside = network.turns, partition.region == region
-    exits = np.unique(turns.to_edge[inside[turns.from_edge] & ~inside[turns.to_edge]])
-    edges = np.union1d(np.flatnonzero(inside), exits).astype(np.int32)
-    return edges, ~inside[edges]
+    own = partition.edges(region)
+    entered = network.turns.to_edge[turns_out_of(network.turns, own)[0]]
+    edges = np.union1d(own, entered)
+    return edges, partition.region[edges] != region
 
 
 def _write_shard(
@@ -206,12 +207,9 @@ def _write_shard(
     routes: SpooledRoutes,
     reward: WholeReward | None,
 ) -> ShardInfo:
-    position = np.full(network.graph.num_edges, -1, np.int32)
-    position[edges] = np.arange(len(edges), dtype=np.int32)
-    turns = network.turns
-    leads_out = (position[turns.from_edge] >= 0) & (position[turns.to_edge] < 0)
+    turn, leaves = turns_out_of(network.turns, edges)
     is_open = np.zeros(len(edges), bool)
-    is_open[position[turns.from_edge[leads_out]]] = True
+    is_open[leaves[places_among(edges, network.turns.to_edge[turn]) < 0]] = True
     # In a cut piece its own region prices the exit as well: what is of the edge cancels, since every route to it ends
     # by entering it, and what is of the turn then stays with the region whose travellers took it.
     labels, of_edge = np.unique(partition.region[edges], return_inverse=True)
@@ -219,7 +217,11 @@ def _write_shard(
         labels, of_edge = np.array([region], np.int32), np.zeros(len(edges), np.int64)
     arrays: dict[str, Any] = {"region": of_edge.reshape(-1).astype(np.int32), "is_open": is_open, "edges": edges}
     for number, one in enumerate(trips):
-        arrays |= {f"first.{number}": one.first, f"edge.{number}": position[one.edge], f"weight.{number}": one.weight}
+        arrays |= {
+            f"first.{number}": one.first,
+            f"edge.{number}": places_among(edges, one.edge),
+            f"weight.{number}": one.weight,
+        }
     document = {
         "region": region,
         "regions": labels.tolist(),

@@ -54,6 +54,8 @@ _COLUMNS: Mapping[str, _Column] = {
     "shapes.first_way": _Column("int64", "E+1", below="W"),
     "shapes.osm_way": _Column("int64", "W"),
 }
+_BLOCK = 1 << 20
+"""Edges whose turns are looked at together."""
 _LENGTH_OF = {
     "E": "graph.tail",
     "N": "graph.node_id",
@@ -80,13 +82,12 @@ def network_fault(arrays: Mapping[str, NDArray[Any]], names: Mapping[str, Sequen
         problem = _fault(array, _column(name, names), sizes, len(names.get(name, ())))
         if problem is not None:
             return name, problem
-    is_apart = arrays["graph.head"][_from_edge(arrays)] != arrays["graph.tail"][arrays["turns.to_edge"]]
-    return ("turns.to_edge", "holds a turn whose edges do not meet") if is_apart.any() else None
-
-
-def _from_edge(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    first_out = arrays["turns.first_out"]
-    return np.repeat(np.arange(len(first_out) - 1, dtype=np.int32), np.diff(first_out))
+    for begin in range(0, sizes["E"], _BLOCK):
+        first_out = arrays["turns.first_out"][begin : begin + _BLOCK + 1]
+        head = np.repeat(arrays["graph.head"][begin : begin + _BLOCK], np.diff(first_out))
+        if (head != arrays["graph.tail"][arrays["turns.to_edge"][first_out[0] : first_out[-1]]]).any():
+            return "turns.to_edge", "holds a turn whose edges do not meet"
+    return None
 
 
 def _column(name: str, names: Mapping[str, Sequence[str]]) -> _Column:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from .turns import TurnGraph
 
 LARGEST_IMBALANCE = 1.25
 """Largest over mean load of a region up to which a partitioner's answer is taken."""
+_BLOCK = 1 << 20
+"""Nodes or edges that are looked at together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ def bisect(network: RoadNetwork, num_regions: int, *, load: Floats | None = None
     region = np.zeros(count, np.int32)
     if num_regions > 1:
         north, east = _plane(network)
-        _cut(np.arange(count), north, east, load, num_regions, 0, region)
+        _cut(np.arange(count, dtype=np.int32), north, east, load, num_regions, 0, region)
     return Partition(region, num_regions)
 
 
@@ -135,7 +138,8 @@ def edges_near(network: RoadNetwork, edges: Ints, distance_m: float) -> Ints:
     """Edges of which an end lies within a distance of an end of ``edges``, as the crow flies; those too. int32, sorted.
 
     Whatever meets one of ``edges`` is among them, so that with any distance >= 0 no turn out of or onto them is lost.
-    O(N log N).
+    One look at every node and edge, a block at a time, and O(n log n) in the n nodes of a box around ``edges``; memory
+    for those, and a byte per node.
 
     Raises
     ------
@@ -144,13 +148,41 @@ def edges_near(network: RoadNetwork, edges: Ints, distance_m: float) -> Ints:
     """
     graph = network.graph
     latitude, longitude = graph.require_coordinates("a halo around a region")
-    is_touched = np.zeros(graph.num_nodes, bool)
-    is_touched[graph.tail[edges]] = is_touched[graph.head[edges]] = True
-    point = unit_sphere(latitude, longitude)
-    tree = cKDTree(point[is_touched])
-    chord = 2 * np.sin(min(distance_m / EARTH_RADIUS_M, np.pi) / 2)
-    near = np.isfinite(tree.query(point, distance_upper_bound=chord * (1 + 1e-9) + 1e-15)[0]) | is_touched
-    return np.flatnonzero(near[graph.tail] | near[graph.head]).astype(np.int32)
+    touched = np.unique(np.concatenate([graph.tail[edges], graph.head[edges]]))
+    near = np.zeros(graph.num_nodes, bool)
+    near[touched] = True
+    angle = min(distance_m / EARTH_RADIUS_M, np.pi) * (1 + 1e-9)
+    tree = cKDTree(unit_sphere(latitude[touched], longitude[touched]))
+    box = _box(latitude[touched], longitude[touched], np.degrees(angle))
+    for at in _blocks(graph.num_nodes):
+        some = at.start + np.flatnonzero(_is_inside(latitude[at], longitude[at], box))
+        points = unit_sphere(latitude[some], longitude[some])
+        near[some] |= np.isfinite(tree.query(points, distance_upper_bound=2 * np.sin(angle / 2) + 1e-15)[0])
+    parts = [at.start + np.flatnonzero(near[graph.tail[at]] | near[graph.head[at]]) for at in _blocks(graph.num_edges)]
+    return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int32)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(begin, min(begin + _BLOCK, count)) for begin in range(0, count, _BLOCK))
+
+
+def _box(latitude: Floats, longitude: Floats, margin_deg: float) -> tuple[float, float, float, float]:
+    """South, north, west and east of what holds every point within an angle of some; all longitudes where in doubt."""
+    if len(latitude) == 0:
+        return np.inf, -np.inf, np.inf, -np.inf
+    margin = margin_deg + 1e-9
+    south, north = float(latitude.min()) - margin, float(latitude.max()) + margin
+    nearest_pole = np.radians(max(-south, north))
+    sine = np.sin(np.radians(margin)) / np.cos(nearest_pole) if nearest_pole < np.pi / 2 else np.inf
+    # Of points within an angle of one, the longitude differs by at most arcsin(sin(angle) / cos(latitude)).
+    wide = float(np.degrees(np.arcsin(sine))) if sine < 1 else np.inf
+    west, east = float(longitude.min()) - wide, float(longitude.max()) + wide
+    return (south, north, west, east) if west >= -180.0 and east <= 180.0 else (south, north, -np.inf, np.inf)
+
+
+def _is_inside(latitude: Floats, longitude: Floats, box: tuple[float, float, float, float]) -> Bools:
+    south, north, west, east = box
+    return (latitude >= south) & (latitude <= north) & (longitude >= west) & (longitude <= east)
 
 
 def _require_sensible(num_regions: int, count: int) -> None:
@@ -163,9 +195,12 @@ def _require_sensible(num_regions: int, count: int) -> None:
 def _plane(network: RoadNetwork) -> tuple[Floats, Floats]:
     """(north, east), float64[E]: the middle of each edge in degrees of latitude."""
     latitude, longitude = network.graph.require_coordinates("cutting the map into regions")
-    ends = network.graph.tail, network.graph.head
-    north = 0.5 * (latitude[ends[0]] + latitude[ends[1]])
-    east = 0.5 * (longitude[ends[0]] + longitude[ends[1]]) * np.cos(np.radians(north.mean()))
+    tail, head, count = network.graph.tail, network.graph.head, network.graph.num_edges
+    north, east = np.empty(count), np.empty(count)
+    for at in _blocks(count):
+        north[at] = 0.5 * (latitude[tail[at]] + latitude[head[at]])
+        east[at] = 0.5 * (longitude[tail[at]] + longitude[head[at]])
+    east *= np.cos(np.radians(north.mean()))
     return north, east
 
 
@@ -173,7 +208,7 @@ def _shares(load: Floats | None, count: int) -> Floats:
     return np.full(count, 1 / count) if load is None else load / load.sum()
 
 
-def _cut(edges: Ids, north: Floats, east: Floats, load: Floats | None, parts: int, label: int, region: Ints) -> None:
+def _cut(edges: Ints, north: Floats, east: Floats, load: Floats | None, parts: int, label: int, region: Ints) -> None:
     if parts == 1:
         region[edges] = label
         return
@@ -194,8 +229,27 @@ def _place(count: int, share: float, load: Floats | None) -> int:
     return int(np.searchsorted(before, share * before[-1], side="right"))
 
 
+def turns_out_of(turns: TurnGraph, edges: Ints) -> tuple[Ids, Ids]:
+    """The turns out of some edges, int64, and which of the edges each leaves. Linear in the result."""
+    begin = turns.first_out[edges].astype(np.int64)
+    count = turns.first_out[np.add(edges, 1)] - begin
+    leaves = np.repeat(np.arange(len(edges), dtype=np.int64), count)
+    before = np.cumsum(count) - count
+    return np.arange(len(leaves), dtype=np.int64) + (begin - before)[leaves], leaves
+
+
+def places_among(edges: Ints, some: Ints) -> Ints:
+    """int32: where each of ``some`` stands among ``edges`` (ascending), -1 where it is none of them."""
+    if len(edges) == 0:
+        return np.full(len(some), -1, np.int32)
+    place = np.minimum(np.searchsorted(edges, some), len(edges) - 1)
+    return np.where(edges[place] == some, place, -1).astype(np.int32)
+
+
 def sub_network(network: RoadNetwork, edges: Ints, *, is_exit: Bools | None = None) -> RoadNetwork:
-    """Some edges (ascending positions) and the turns between them as their own network, without shapes. O(E).
+    """Some edges (ascending positions) and the turns between them as their own network, without shapes.
+
+    O(n log n) in those edges, whatever the size of the map.
 
     Parameters
     ----------
@@ -203,14 +257,14 @@ def sub_network(network: RoadNetwork, edges: Ints, *, is_exit: Bools | None = No
         bool[len(edges)]: edges that keep the turns onto them alone. Nothing leads on from there.
     """
     graph, turns = network.graph, network.turns
-    new_edge = np.full(graph.num_edges, -1, np.int32)
-    new_edge[edges] = np.arange(len(edges), dtype=np.int32)
     nodes, ends = np.unique(np.concatenate([graph.tail[edges], graph.head[edges]]), return_inverse=True)
-    is_kept = (new_edge[turns.from_edge] >= 0) & (new_edge[turns.to_edge] >= 0)
+    kept, leaves = turns_out_of(turns, edges)
+    entered = places_among(edges, turns.to_edge[kept])
+    is_kept = entered >= 0
     if is_exit is not None:
-        is_kept &= ~is_exit[new_edge[turns.from_edge]]
-    kept = np.flatnonzero(is_kept)
-    counts = np.bincount(new_edge[turns.from_edge[kept]], minlength=len(edges))
+        is_kept &= ~is_exit[leaves]
+    kept, leaves, entered = kept[is_kept], leaves[is_kept], entered[is_kept]
+    counts = np.bincount(leaves, minlength=len(edges))
 
     def at_nodes(values: Floats | None) -> Floats | None:
         return None if values is None else values[nodes]
@@ -225,7 +279,7 @@ def sub_network(network: RoadNetwork, edges: Ints, *, is_exit: Bools | None = No
     )
     moves = TurnGraph(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
-        new_edge[turns.to_edge[kept]],
+        entered,
         None if turns.angle_deg is None else turns.angle_deg[kept],
         turns.is_left[kept],
         turns.is_right[kept],

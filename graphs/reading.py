@@ -42,6 +42,7 @@ def read_roads(
     drive_on: DriveOn = "auto",
     elevation: str | Path | None = None,
     columns: str | Path | None = None,
+    is_mapped: bool = False,
     progress: Progress | None = None,
 ) -> RoadNetwork:
     """Read roads from an OSM file, a network folder or a stored network.
@@ -73,6 +74,8 @@ def read_roads(
         OSM only: SRTM tiles, for climb and descent in place of ``ele`` tags (`trodden.graphs.elevation`).
     columns
         A table of further columns by OSM way id or edge id (`trodden.graphs.user_columns`), for any source.
+    is_mapped
+        A stored network only: its arrays stay on disk (`trodden.graphs.store.load_network`).
     progress
         Called with one sentence at the start of each stage.
 
@@ -113,7 +116,7 @@ def read_roads(
             read_graphml(Path(source)), mode, class_speeds_kmh, u_turns=turning, source=Path(source).name
         )
     elif Path(source).is_dir():
-        network = _read_folder(Path(source), mode, u_turns=turning, say=say)
+        network = _read_folder(Path(source), mode, u_turns=turning, is_mapped=is_mapped, say=say)
     else:
         network = _read_osm_network(
             Path(source),
@@ -144,11 +147,11 @@ def _read_graph(
     return read_networkx(graph, mode=mode or "drive", u_turns=u_turns, class_speeds_kmh=class_speeds_kmh, source=source)
 
 
-def _read_folder(path: Path, mode: Mode | None, *, u_turns: UTurns, say: Progress) -> RoadNetwork:
+def _read_folder(path: Path, mode: Mode | None, *, u_turns: UTurns, is_mapped: bool, say: Progress) -> RoadNetwork:
     if (path / MANIFEST).exists():
         if folder_kind(path) in (KIND, None):
             say("loading the stored network")
-            return _of_mode(load_network(path), mode, path)
+            return _of_mode(load_network(path, is_mapped=is_mapped), mode, path)
         raise InputFileError(
             path=path, problem=f"is a stored {folder_kind(path)}, not a network", remedy="Give the path of a network"
         )

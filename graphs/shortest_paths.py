@@ -67,8 +67,9 @@ def check_costs(turns: TurnGraph, turn_cost: Floats, edge_id: Ids | None = None)
 
 def check_some_costs(turns: TurnGraph, which: slice, cost: Floats, edge_id: Ids | None = None) -> Floats:
     """The costs of some turns, float64, all positive and finite; else `NonPositiveCostError`, as `check_costs`."""
-    is_bad = ~((cost > 0) & np.isfinite(cost))
-    if is_bad.any():
+    # Twice as fast as looking at each; NaN is neither.
+    if not (cost.min(initial=np.inf) > 0.0 and cost.max(initial=0.0) < np.inf):
+        is_bad = ~((cost > 0) & np.isfinite(cost))
         rows = np.flatnonzero(is_bad)
         # NaN first, then the most negative: what has to be mended first.
         worst = rows[np.argmin(np.nan_to_num(cost[rows], nan=-np.inf, posinf=np.inf))]

@@ -78,34 +78,44 @@ def save_network(network: RoadNetwork, path: str | Path) -> Path:
     return write_folder(path, kind=KIND, version=VERSION, document=document, arrays=arrays)
 
 
-def load_network(path: str | Path, verify: bool = True) -> RoadNetwork:
+def load_network(path: str | Path, verify: bool = True, *, is_mapped: bool = False) -> RoadNetwork:
     """Open a network that `save_network` wrote; shapes stay on disk, memory-mapped.
 
     Parameters
     ----------
     verify
         Check the SHA-256 of every file first (Porto: some 30 ms); sizes are checked in any case.
+    is_mapped
+        All else stays on disk too: for who looks at one part of a large map at a time. The system forgets what it read
+        of it where memory is short; what works on the whole map is slower.
 
     Raises
     ------
     StoredFolderError
         Not a network, of another version, or altered; names the file.
     """
-    mapped = frozenset(f"shapes.{name}" for name in _SHAPES)
+    mapped = _Everything() if is_mapped else frozenset(f"shapes.{name}" for name in _SHAPES)
     folder = read_folder(path, kind=KIND, version=VERSION, memory_mapped=mapped, verify=verify)
+    # As plain arrays over the mapped files: every slice of a memmap costs microseconds, and queries take many.
+    arrays = {name: np.asarray(array) for name, array in folder.arrays.items()}
     try:
-        fault = network_fault(folder.arrays, folder.document["names"])
+        fault = network_fault(arrays, folder.document["names"])
         if fault is not None:
             raise StoredFolderError(
                 path=folder.path / f"{fault[0]}.npy",
                 problem=f"{fault[1]}, so this is no network",
                 remedy="Read its source again and save it anew",
             )
-        return _rebuild(folder.arrays, folder.document)
+        return _rebuild(arrays, folder.document)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise StoredFolderError(
             path=path, problem=f"lacks a part of a network ({error})", remedy="Read its source again and save it anew"
         ) from error
+
+
+class _Everything:
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadNetwork:
@@ -128,8 +138,7 @@ def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadN
         graph=RoadGraph(**graph),
         attributes=EdgeAttributes(**columns),
         turns=TurnGraph(**turns, extra=_extras(arrays, names, "turns")),
-        # As plain arrays over the mapped files: every slice of a memmap costs microseconds, and queries take many.
-        shapes=EdgeShapes(**{name: np.asarray(arrays[f"shapes.{name}"]) for name in _SHAPES}) if has_shapes else None,
+        shapes=EdgeShapes(**{name: arrays[f"shapes.{name}"] for name in _SHAPES}) if has_shapes else None,
         report=document["report"],
         checksum=document["checksum"],
     )

@@ -16,6 +16,7 @@ from ..graphs.corridor_search import Corridors
 from ..graphs.turns import TurnGraph
 from .corridor_finder import BLOCK, CorridorFinder
 from .corridor_horizon_kernels import margin_block, roll_block
+from .corridor_kernels import add_counts
 from .feasibility import infeasible_reward
 from .trips import RouteBatch
 from .turn_costs import TurnCosts
@@ -73,7 +74,7 @@ class CorridorHorizon:
         value, gradient = 0.0, np.zeros(self._turns.num_turns)
         for begin, (found, turn, slope) in zip(range(0, len(batch.weight), BLOCK), parts, strict=True):
             value += float(batch.weight[begin : begin + BLOCK] @ found)
-            np.add.at(gradient, turn, slope)
+            add_counts(gradient, turn, slope)
         return value, gradient
 
     def log_probabilities(self, reward: Floats | TurnCosts, batch: RouteBatch) -> Floats:

@@ -239,6 +239,13 @@ def solve_block(
 
 
 @kernel
+def add_counts(total: _Array, turn: _Array, count: _Array) -> None:
+    """Add ``count`` to ``total`` at the turns: as `numpy.add.at`, without holding up the other threads."""
+    for k in range(len(turn)):
+        total[np.uint32(turn[k])] += count[k]
+
+
+@kernel
 def uniform(state: _Array) -> float:
     """The next number in [0, 1) of a stream, splitmix64 (Steele, Lea & Flood 2014); ``state`` uint64[1] moves on."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)

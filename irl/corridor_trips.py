@@ -18,9 +18,9 @@ from ..core.types import Floats, Ids
 from ..graphs.turns import TurnGraph
 from .compressed_trips import CompressedTrips, TripCompressor
 from .corridors import CorridorSolver
-from .feature_columns import LinearReward
+from .linear_rewards import LinearReward
 from .trips import TripBatch
-from .turn_costs import CompressedCosts, LinearCosts, TurnCosts
+from .turn_costs import CompressedCosts, LinearCosts, TurnCosts, linear_costs
 
 _WORTH_COMPRESSING = 2_000
 """Edges per trip up to which a fit gains by it: 3 microseconds per edge once, 0.6 ms or more per trip in every pass."""
@@ -51,8 +51,11 @@ class CorridorTrips:
         self._turns, self._config, self._edge_id, self._compressor = turns, config, edge_id, compressor
         self._threads = worker_threads(config.threads)
         self._solvers: dict[int, tuple[TurnGraph, CorridorSolver]] = {}
-        self._visited: WeakKeyDictionary[TripBatch, tuple[CorridorSolver, Ids]] = WeakKeyDictionary()
+        self._visited: WeakKeyDictionary[TripBatch, tuple[CorridorSolver, tuple[Ids, ...]]] = WeakKeyDictionary()
         self._observed: tuple[TripBatch, LinearReward, Floats] | None = None
+        # Kept for their memory alone: each evaluation forgets what they knew.
+        self._costs: LinearCosts | None = None
+        self._small_costs: CompressedCosts | None = None
         self.error: float | None = None
         """Largest error of a value in the last solve, by the monitor; None before."""
 
@@ -60,7 +63,7 @@ class CorridorTrips:
         """``sum_n w_n V(origin_n)`` and the expected counts, float64[T]; errors as for `CorridorSolver`."""
         if self._compresses(batch):
             trips = self._compressor.trips(batch)
-            small = CompressedCosts(trips.compression, costs)
+            small = self._compressed(trips, costs)
             try:
                 total, counts = self._solve(self._small_solver(trips), small, trips.batch, batch)
             except InfeasibleRewardError:
@@ -83,7 +86,12 @@ class CorridorTrips:
         self, features: LinearReward, coefficients: Floats, batch: TripBatch
     ) -> tuple[float, Floats]:
         """`total_value` of the reward ``X theta`` and its gradient in theta; costs are made where searches come by."""
-        costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
+        costs = self._costs
+        if costs is not None and costs.reward is features:
+            costs.renew(coefficients)
+        else:
+            costs = linear_costs(self._turns, features, coefficients, self._edge_id)
+            self._costs, self._small_costs = costs, None
         total, expected = self.total_value(costs, batch)
         return total, costs.project(expected, self._threads)
 
@@ -105,10 +113,20 @@ class CorridorTrips:
         if visited is not None and visited[0] is solver:
             # Where the last solve came by, this one does: fewer interrupted searches.
             costs.prepare(visited[1], self._threads)
-        result = solver.total_value(costs, batch)
-        self._visited[original] = (solver, np.flatnonzero(costs.is_known))
+        result = solver.total_value(costs, batch, costs.zeros())
+        self._visited[original] = (solver, costs.known())
         self.error = solver.report.error_estimate
         return result
+
+    def _compressed(self, trips: CompressedTrips, costs: TurnCosts) -> CompressedCosts:
+        kept = self._small_costs
+        if kept is not None and kept.original is costs and kept.compression is trips.compression:
+            kept.renew()
+            return kept
+        made = CompressedCosts(trips.compression, costs)
+        if costs is self._costs:
+            self._small_costs = made
+        return made
 
     def _compresses(self, batch: TripBatch) -> bool:
         if self._config.compress != "auto":

@@ -18,7 +18,7 @@ from ..graphs.corridor_search import Corridors
 from ..graphs.turns import TurnGraph
 from .corridor_blocks import DECAY, CorridorBlock, WidenedBlock, solve_corridors
 from .corridor_finder import BLOCK, CorridorFinder
-from .corridor_kernels import draw_block, least_margin
+from .corridor_kernels import add_counts, draw_block, least_margin
 from .destinations import Ending
 from .feasibility import infeasible_reward
 from .trips import TripBatch
@@ -132,10 +132,13 @@ class CorridorSolver:
         self._kept: dict[int, _Kept] = {}
         self.report = CorridorReport()
 
-    def total_value(self, reward: Floats | TurnCosts, batch: TripBatch) -> tuple[float, Floats]:
+    def total_value(
+        self, reward: Floats | TurnCosts, batch: TripBatch, into: Floats | None = None
+    ) -> tuple[float, Floats]:
         """``sum_n w_n V(origin_n)`` and its gradient in the reward, the expected counts float64[T].
 
-        The reward is float64[T], or costs that are worked out where a search comes by.
+        The reward is float64[T], or costs that are worked out where a search comes by. The counts are added to zeros
+        ``into``, where they are given.
 
         Raises
         ------
@@ -150,7 +153,7 @@ class CorridorSolver:
         -----
         O(states near the trip) per trip, and with a reward float64[T] O(T) per call for the checks of the costs.
         """
-        expected = np.zeros(self._turns.num_turns)
+        expected = np.zeros(self._turns.num_turns) if into is None else into
         parts = self._solve(reward, batch, expected)
         total = 0.0
         for begin, part in zip(range(0, len(batch.origin), BLOCK), parts, strict=True):  # in the order of the trips
@@ -261,7 +264,7 @@ class CorridorSolver:
         parts = []
         for part in self._finder.by_block(task, len(batch.origin)):  # in the order of the trips
             if expected is not None:
-                np.add.at(expected, part.turn, part.count)
+                add_counts(expected, part.turn, part.count)
             parts.append(replace(part, turn=part.turn[:0].copy(), count=part.count[:0].copy()))
         self.report = self._report(parts)
         return parts

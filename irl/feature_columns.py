@@ -9,41 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.types import Floats, Ids, Ints
+from ..core.types import Floats, Ints
+from .linear_rewards import Rows, SplitReward, blocks_of
 
-_BLOCK = 1 << 16
-"""Turns (or edges) at a time: a few arrays of half a megabyte, and sums that depend on nothing else."""
-
-Rows = slice | Ints | Ids
-"""Which rows of a column."""
-
-
-class LinearReward(Protocol):
-    """A reward that is linear in its coefficients: what solvers need to know of one."""
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether there are many coefficients, of which a turn depends on few."""
-
-    def __len__(self) -> int:
-        """Number of coefficients C."""
-
-    def reward(self, coefficients: Floats) -> Floats:
-        """float64[T]."""
-
-    def project(self, weights: Floats) -> Floats:
-        """The gradient of ``weights @ reward``, float64[C]."""
-
-    def reward_at(self, turns: Rows, coefficients: Floats) -> Floats:
-        """float64[n]: `reward` at some turns."""
-
-    def project_at(self, turns: Rows, weights: Floats) -> Floats:
-        """float64[C]: `project` of weights float64[n] at some turns."""
+_WORTH_COMPILING = 1 << 14
+"""Rows from which on a compiled loop adds up a column: only large maps have so many, and numba takes half a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +30,37 @@ class Column:
     factor: float = 1.0
     level: int | None = None
 
-    def take(self, rows: Rows) -> Floats:
-        """float64 at some rows."""
-        # Converted first: the product must not depend on the type that the column is stored in.
-        own: Floats = (self.values[rows] if self.level is None else self.values[rows] == self.level).astype(np.float64)
-        return own if self.factor == 1.0 else own * self.factor
+    def at(self, rows: Rows) -> Column:
+        """The column at some rows."""
+        return Column(np.asarray(self.values[rows]), self.factor, self.level)
+
+    def numbers(self) -> Floats:
+        """float64[n]."""
+        own = self.values if self.level is None else self.values == self.level
+        # The product must not depend on the type that the column is stored in.
+        return own.astype(np.float64) if self.factor == 1.0 else np.multiply(own, self.factor, dtype=np.float64)
+
+    def add_to(self, total: Floats, coefficient: float) -> None:
+        """Add ``coefficient`` times the column to ``total``, float64[n]."""
+        if len(total) < _WORTH_COMPILING:
+            total += coefficient * self.numbers()
+            return
+        from .column_kernels import add_level, add_values
+
+        if self.level is None:
+            add_values(total, coefficient, self.factor, self.values)
+        else:
+            add_level(total, coefficient * self.factor, self.level, self.values)
+
+    def dot(self, weights: Floats) -> float:
+        """``weights @ column``, without BLAS: its sums may depend on threads."""
+        if len(weights) < _WORTH_COMPILING:
+            return float((weights * self.numbers()).sum())
+        from .column_kernels import dot_level, dot_values
+
+        if self.level is None:
+            return dot_values(weights, self.factor, self.values)
+        return self.factor * dot_level(weights, self.level, self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +71,14 @@ class Feature:
     of_edge: tuple[Column, ...] = ()
     of_turn: tuple[Column, ...] = ()
 
-    def on_edges(self, edges: Rows, count: int) -> Floats:
-        """float64[count], the edges' part at so many edges."""
-        return _product(self.of_edge, edges, count)
+    def on_edges(self, edges: Rows) -> Column:
+        """The edges' part at some edges; ones where there is none."""
+        return _product([column.at(edges) for column in self.of_edge], _count(edges))
 
-    def on_turns(self, turns: Rows, count: int) -> Floats:
-        """float64[count], the turns' part at so many turns."""
-        return _product(self.of_turn, turns, count)
+    def on_turns(self, turns: Rows, entered: Rows) -> Column:
+        """The whole feature at some turns onto the edges ``entered``."""
+        own = [column.at(turns) for column in self.of_turn]
+        return _product(own + [column.at(entered) for column in self.of_edge], _count(turns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +96,13 @@ class FeatureRange:
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
-    """The feature columns of a network: X, float64[T, F], by its products alone.
-
-    Sums run over blocks of turns in their order: the same on every call.
-    """
+class Features(SplitReward):
+    """The feature columns of a network: X, float64[T, F], by its products alone."""
 
     columns: tuple[Feature, ...]
     to_edge: Ints
     """int32[T], the edge that each turn enters."""
     num_edges: int
-
-    is_wide = False
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -115,69 +112,42 @@ class Features:
         """One per column."""
         return tuple(column.name for column in self.columns)
 
-    @property
-    def num_turns(self) -> int:
-        """T."""
-        return len(self.to_edge)
+    def add_edge_part(self, edges: Rows, coefficients: Floats, total: Floats) -> None:
+        """See `SplitReward`."""
+        for number, column in self.edge_columns(edges):
+            column.add_to(total, float(coefficients[number]))
 
-    def reward(self, coefficients: Floats) -> Floats:
-        """``X @ coefficients``, float64[T]. O((T + E) F), with 8 bytes per edge of scratch."""
-        of_edge = self.edge_reward(coefficients)
-        turn_columns = self._turn_columns
-        total = of_edge[self.to_edge]
-        for at in blocks_of(self.num_turns):
-            for number, column in turn_columns:
-                total[at] += coefficients[number] * self._on_turns(column, at)
-        return total
+    def add_turn_part(self, turns: Rows, coefficients: Floats, total: Floats) -> None:
+        """See `SplitReward`."""
+        for number, column in self.turn_columns(turns):
+            column.add_to(total, float(coefficients[number]))
 
-    def edge_reward(self, coefficients: Floats) -> Floats:
-        """float64[E]: the part of `reward` that depends on the edge entered alone. O(E F)."""
-        total = np.zeros(self.num_edges)
-        for at in blocks_of(self.num_edges):
-            for number, column in enumerate(self.columns):
-                if not column.of_turn:
-                    total[at] += coefficients[number] * column.on_edges(at, at.stop - at.start)
-        return total
+    def edge_slopes(self, edges: Rows, weights: Floats) -> Floats:
+        """See `SplitReward`."""
+        return self._slopes(self.edge_columns(edges), weights)
 
-    def project(self, weights: Floats) -> Floats:
-        """``X.T @ weights``, float64[F], for a weight per turn. O((T + E) F)."""
-        onto = np.bincount(self.to_edge, weights, minlength=self.num_edges)
-        total = np.zeros(len(self))
-        for at in blocks_of(self.num_edges):
-            for number, column in enumerate(self.columns):
-                if not column.of_turn:
-                    total[number] += (onto[at] * column.on_edges(at, at.stop - at.start)).sum()
-        for at in blocks_of(self.num_turns):
-            for number, column in self._turn_columns:
-                total[number] += (
-                    weights[at] * self._on_turns(column, at)
-                ).sum()  # no BLAS: its sums may depend on threads
-        return total
+    def turn_slopes(self, turns: Rows, weights: Floats) -> Floats:
+        """See `SplitReward`."""
+        return self._slopes(self.turn_columns(turns), weights)
+
+    def edge_columns(self, edges: Rows) -> Iterator[tuple[int, Column]]:
+        """The number of each column that depends on the edge entered alone, and the column at some edges."""
+        for number, feature in enumerate(self.columns):
+            if not feature.of_turn:
+                yield number, feature.on_edges(edges)
+
+    def turn_columns(self, turns: Rows) -> Iterator[tuple[int, Column]]:
+        """The number of each other column, and the column at some turns."""
+        for number, feature in enumerate(self.columns):
+            if feature.of_turn:
+                yield number, feature.on_turns(turns, self.to_edge[turns])
 
     def rows(self, turns: Rows) -> Floats:
         """float64[n, F]: X at some turns."""
-        result = np.empty((len(self.to_edge[turns]), len(self)))
-        for number, column in enumerate(self.columns_at(turns)):
-            result[:, number] = column
+        result = np.empty((_count(turns), len(self)))
+        for number, column in (*self.edge_columns(self.to_edge[turns]), *self.turn_columns(turns)):
+            result[:, number] = column.numbers()
         return result
-
-    def reward_at(self, turns: Rows, coefficients: Floats) -> Floats:
-        """float64[n]: `reward` at some turns."""
-        total = np.zeros(len(self.to_edge[turns]))
-        for coefficient, column in zip(coefficients, self.columns_at(turns), strict=True):
-            total += coefficient * column
-        return total
-
-    def project_at(self, turns: Rows, weights: Floats) -> Floats:
-        """float64[F]: `project` of weights float64[n] at some turns."""
-        return np.array([(weights * column).sum() for column in self.columns_at(turns)])  # no BLAS, as in `project`
-
-    def columns_at(self, turns: Rows) -> Iterator[Floats]:
-        """Each column at some turns, float64[n], one after the other."""
-        entered = self.to_edge[turns]
-        for column in self.columns:
-            own = column.on_edges(entered, len(entered))
-            yield own * column.on_turns(turns, len(entered)) if column.of_turn else own
 
     @cached_property
     def value(self) -> Floats:
@@ -200,25 +170,24 @@ class Features:
         count = max(self.num_turns, 1)
         return FeatureRange(low, high, sums / count, squares / count)
 
-    @property
-    def _turn_columns(self) -> list[tuple[int, Feature]]:
-        return [(number, column) for number, column in enumerate(self.columns) if column.of_turn]
-
-    def _on_turns(self, column: Feature, at: slice) -> Floats:
-        count = at.stop - at.start
-        return column.on_turns(at, count) * column.on_edges(self.to_edge[at], count)
+    def _slopes(self, columns: Iterator[tuple[int, Column]], weights: Floats) -> Floats:
+        total = np.zeros(len(self))
+        for number, column in columns:
+            total[number] = column.dot(weights)
+        return total
 
 
-def blocks_of(count: int) -> Iterator[slice]:
-    """So many turns (or edges), a block at a time."""
-    return (slice(begin, min(begin + _BLOCK, count)) for begin in range(0, count, _BLOCK))
+def _count(rows: Rows) -> int:
+    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
-def _product(columns: tuple[Column, ...], rows: Rows, count: int) -> Floats:
+def _product(columns: list[Column], count: int) -> Column:
     if not columns:
-        return np.ones(count)
-    result = columns[0].take(rows)
+        return Column(np.broadcast_to(1.0, count))
+    if len(columns) == 1:
+        return columns[0]
+    result = columns[0].numbers()
     for column in columns[1:]:
         with np.errstate(invalid="ignore", over="ignore"):  # `make_features` names what is not finite
-            result = result * column.take(rows)
-    return result
+            result = result * column.numbers()
+    return Column(result)

@@ -31,7 +31,7 @@ frequent, up to 50 of them. ``A*B`` is the product of two columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ from ..core.types import Floats32
 from ..graphs.road_graph import Categories, RoadNetwork
 from .derived_features import derived_feature, derived_names
 from .feature_columns import Column, Feature, Features
+from .linear_rewards import blocks_of
 
 _TURN_COLUMNS = ("is_left", "is_right", "is_uturn")
 _ANGLE_CLASSES = {
@@ -216,15 +217,25 @@ def _unknown(network: RoadNetwork, name: str) -> ConfigurationError:
 
 def _require_finite(network: RoadNetwork, feature: Feature) -> None:
     graph, turns = network.graph, network.turns
-    on_edge = feature.on_edges(slice(None), graph.num_edges)
-    if not np.isfinite(on_edge).all():
-        row = int(np.argmin(np.isfinite(on_edge)))
-        raise _not_finite(feature, row, f"edge {int(graph.edge_id[row])}", float(on_edge[row]))
-    on_turn = feature.on_turns(slice(None), turns.num_turns)
-    if not np.isfinite(on_turn).all():
-        row = int(np.argmin(np.isfinite(on_turn)))
-        one, two = int(graph.edge_id[turns.from_edge[row]]), int(graph.edge_id[turns.to_edge[row]])
-        raise _not_finite(feature, row, f"turn from edge {one} to edge {two}", float(on_turn[row]))
+    for at in blocks_of(graph.num_edges):
+        _require_finite_at(feature, at, feature.on_edges(at), lambda row: f"edge {int(graph.edge_id[row])}")
+    if not feature.of_turn:
+        return
+
+    def turn_name(row: int) -> str:
+        ends = np.array([np.searchsorted(turns.first_out, row, side="right") - 1, turns.to_edge[row]])
+        one, two = graph.edge_id[ends].tolist()
+        return f"turn from edge {one} to edge {two}"
+
+    for at in blocks_of(turns.num_turns):
+        _require_finite_at(feature, at, feature.on_turns(at, turns.to_edge[at]), turn_name)
+
+
+def _require_finite_at(feature: Feature, at: slice, column: Column, name: Callable[[int], str]) -> None:
+    values = column.numbers()
+    if not np.isfinite(values).all():
+        place = int(np.argmin(np.isfinite(values)))
+        raise _not_finite(feature, at.start + place, name(at.start + place), float(values[place]))
 
 
 def _not_finite(feature: Feature, row: int, row_name: str, value: float) -> InvalidValueError:

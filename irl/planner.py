@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .compressed_trips import CompressedTrips, TripCompressor
     from .corridor_horizons import CorridorHorizon
     from .corridor_trips import CorridorTrips
-    from .feature_columns import LinearReward
+    from .linear_rewards import LinearReward
     from .soft_values import Start, SweepSolver
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Planner:
         self._told: set[str] = set()
         self._margin: MarginLoss | None = None
         self._kept: tuple[Floats, Factorization] | None = None
-        self._visited: Ids | None = None
+        self._visited: tuple[Ids, ...] | None = None
         self._whole: TripBatch | None = None
         self._small: tuple[TurnGraph, Planner] | None = None
         self.last_solver = ""
@@ -116,13 +116,13 @@ class Planner:
         self._note("corridors", self._corridor_width)
         if isinstance(batch, TripBatch):
             return self._corridors.linear_log_likelihood(features, coefficients, batch)
-        from .turn_costs import LinearCosts  # numba takes half a second
+        from .turn_costs import linear_costs  # numba takes half a second
 
-        costs = LinearCosts(self._turns, features, coefficients, self._edge_id)
+        costs = linear_costs(self._turns, features, coefficients, self._edge_id)
         if self._visited is not None:
             costs.prepare(self._visited, 1)  # where the last solve came by, this one does: fewer interrupted searches
         value, slope = self.corridor_horizon.log_likelihood(costs, batch)
-        self._visited = np.flatnonzero(costs.is_known)
+        self._visited = costs.known()
         return value, costs.project(slope)
 
     def linear_total_value(

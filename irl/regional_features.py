@@ -2,85 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
-from ..core.types import Bools, Floats, Ids, Ints
-from .feature_columns import Features, Rows, blocks_of
+from ..core.types import Bools, Floats, Ints
+from .feature_columns import Column, Features
+from .linear_rewards import Rows, SplitReward
 
 
-@dataclass(frozen=True, eq=False)
-class RegionalFeatures:
+class RegionalFeatures(SplitReward):
     """``reward(turn) = x(turn) . theta[region of the edge entered]``: F columns for each of K regions.
 
     Coefficients stand region by region, float64[K F], and after them, where ``is_watched`` is given, one more for a
     column that is 1 on turns onto watched edges. Its coefficient is 0: what it is for is its gradient, which is the
     number of demonstrated turns onto those edges minus the expected one.
+
+    Parameters
+    ----------
+    region
+        int32[E], 0 .. K-1.
+    is_watched
+        bool[E].
     """
 
-    base: Features
-    region: Ints
-    """int32[E], 0 .. K-1."""
-    num_regions: int
-    is_watched: Bools | None = None
-    """bool[E]."""
-
-    is_wide = False
+    def __init__(self, base: Features, region: Ints, num_regions: int, is_watched: Bools | None = None) -> None:
+        self.base, self.region, self.num_regions, self.is_watched = base, region, num_regions, is_watched
+        self.to_edge, self.num_edges = base.to_edge, base.num_edges
 
     def __len__(self) -> int:
         return self.num_regions * len(self.base) + (self.is_watched is not None)
-
-    @property
-    def num_turns(self) -> int:
-        """T."""
-        return self.base.num_turns
 
     def table(self, coefficients: Floats) -> Floats:
         """float64[K, F]: the coefficients by region, as a view where that is possible."""
         return coefficients[: self.num_regions * len(self.base)].reshape(self.num_regions, len(self.base))
 
-    def reward(self, coefficients: Floats) -> Floats:
-        """float64[T]. O((T + E) F)."""
-        total = np.empty(self.num_turns)
-        for at in blocks_of(self.num_turns):
-            total[at] = self.reward_at(at, coefficients)
+    def add_edge_part(self, edges: Rows, coefficients: Floats, total: Floats) -> None:
+        """See `SplitReward`."""
+        self._add(self.region[edges], self.base.edge_columns(edges), coefficients, total)
+
+    def add_turn_part(self, turns: Rows, coefficients: Floats, total: Floats) -> None:
+        """See `SplitReward`."""
+        self._add(self.region[self.to_edge[turns]], self.base.turn_columns(turns), coefficients, total)
+
+    def edge_slopes(self, edges: Rows, weights: Floats) -> Floats:
+        """See `SplitReward`."""
+        total = self._slopes(self.region[edges], self.base.edge_columns(edges), weights)
+        if self.is_watched is not None:
+            total[-1] = (weights * self.is_watched[edges]).sum()
         return total
 
-    def edge_reward(self, coefficients: Floats) -> Floats:
-        """float64[E]: the part of `reward` that depends on the edge entered alone. O(E F)."""
-        total, by_feature = np.zeros(self.base.num_edges), self.table(coefficients).T
-        for at in blocks_of(self.base.num_edges):
-            for of_region, column in zip(by_feature, self.base.columns, strict=True):
-                if not column.of_turn:
-                    total[at] += of_region[self.region[at]] * column.on_edges(at, at.stop - at.start)
-        return total
+    def turn_slopes(self, turns: Rows, weights: Floats) -> Floats:
+        """See `SplitReward`."""
+        return self._slopes(self.region[self.to_edge[turns]], self.base.turn_columns(turns), weights)
 
-    def project(self, weights: Floats) -> Floats:
-        """The gradient of ``weights @ reward``, float64[K F (+ 1)], for a weight per turn. O((T + E) F)."""
+    def _add(self, region: Ints, columns: Iterator[tuple[int, Column]], coefficients: Floats, total: Floats) -> None:
+        by_feature = self.table(coefficients).T
+        for number, column in columns:
+            total += by_feature[number][region] * column.numbers()
+
+    def _slopes(self, region: Ints, columns: Iterator[tuple[int, Column]], weights: Floats) -> Floats:
         total = np.zeros(len(self))
-        for at in blocks_of(self.num_turns):
-            total += self.project_at(at, weights[at])
+        by_feature = self.table(total).T
+        for number, column in columns:
+            by_feature[number] = np.bincount(region, weights * column.numbers(), minlength=self.num_regions)
         return total
-
-    def reward_at(self, turns: Rows, coefficients: Floats) -> Floats:
-        """float64[n]: `reward` at some turns."""
-        region, by_feature = self._regions(turns), self.table(coefficients).T
-        total = np.zeros(len(region))
-        for of_region, column in zip(by_feature, self.base.columns_at(turns), strict=True):
-            total += of_region[region] * column
-        return total
-
-    def project_at(self, turns: Rows, weights: Floats) -> Floats:
-        """float64[K F (+ 1)]: `project` of weights float64[n] at some turns."""
-        region = self._regions(turns)
-        parts = [
-            np.bincount(region, weights * column, minlength=self.num_regions) for column in self.base.columns_at(turns)
-        ]
-        found = np.array(parts, np.float64).reshape(len(self.base), self.num_regions).T.ravel()
-        if self.is_watched is None:
-            return found
-        return np.append(found, (weights * self.is_watched[self.base.to_edge[turns]]).sum())
-
-    def _regions(self, turns: Rows) -> Ids:
-        return np.asarray(self.region[self.base.to_edge[turns]], np.int64)

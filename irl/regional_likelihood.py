@@ -13,8 +13,8 @@ from ..graphs.road_graph import RoadNetwork
 from .batches import make_batch
 from .demonstrations import Demonstrations, joined
 from .destinations import Ending, destination_key
-from .feature_columns import Rows
 from .features import make_features
+from .linear_rewards import Rows
 from .planner import Planner
 from .problem import NO_VALUES
 from .regional_features import RegionalFeatures

@@ -10,7 +10,7 @@ from ..core.config import Config
 from ..core.errors import ConfigurationError
 from ..core.types import Floats
 from ..graphs.road_graph import RoadNetwork
-from .baselines import plain_costs, tune_baselines
+from .baselines import require_plain_costs, tune_baselines
 from .checkpoints import Checkpoint
 from .demonstrations import Demonstrations, require_network
 from .estimates import estimates
@@ -83,7 +83,7 @@ def fit(
         from .rewards.fitting import fit_reward  # an MLP takes seconds to import
 
         return fit_reward(network, routes, config, progress=progress, resume=resume)
-    plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
+    require_plain_costs(network)
     features = make_features(network, config.reward.features)
     run = run_digest(routes, features.names, config)
     problem = Problem(network, routes, features, config, history=_history(resume, run))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,30 @@ from ..graphs.compression import Compression
 from ..graphs.search_kernels import TURN_BLOCK_BITS
 from ..graphs.shortest_paths import check_costs, check_some_costs
 from ..graphs.turns import TurnGraph
-from .feature_columns import LinearReward
+from .linear_rewards import LinearReward, SplitReward
 
 _Array = Any
 """A numpy array inside a kernel; shapes stand in the docstrings."""
 _BLOCK = 1 << TURN_BLOCK_BITS
-_CHUNK = 64
-"""Blocks that a thread takes at a time; fixed, so that sums depend neither on the threads nor on what is known."""
+_RUN = 16
+"""Blocks in a row that are worked out at a time, at most."""
+_GROUP = 64
+"""Blocks that are projected at a time; fixed, so that sums depend neither on the threads nor on what is known."""
+_BITS: Any = np.uint32(TURN_BLOCK_BITS)
+"""Positions are shifted unsigned in kernels: no look at whether they count from the end."""
+
+
+class _Scratch(threading.local):
+    """Room for a run of blocks, for each thread its own. (Fresh memory takes a thread longer than the sums in it.)"""
+
+    def __init__(self) -> None:
+        self._room = np.empty(_RUN * _BLOCK)
+
+    def zeros(self, at: slice) -> Floats:
+        """float64[n] for so many items, until the next call."""
+        result = self._room[: at.stop - at.start]
+        result[:] = 0.0
+        return result
 
 
 class TurnCosts:
@@ -45,41 +64,60 @@ class TurnCosts:
     def _forget(self, turns: TurnGraph) -> None:
         self.value = np.empty(turns.num_turns)
         self.is_known = np.zeros((turns.num_turns >> TURN_BLOCK_BITS) + 1, bool)
+        self._scratch = _Scratch()
+        self._zeros = np.zeros(0)
+
+    def zeros(self) -> Floats:
+        """float64[T] of zeros for counts of turns whose cost is known: the same array each time, until `renew`.
+
+        The system takes longer to hand out fresh memory than a large map takes to be counted on.
+        """
+        if len(self._zeros) != len(self.value):
+            self._zeros = np.zeros(len(self.value))
+        return self._zeros
+
+    def _renew(self) -> None:
+        """Know nothing any more, as if made anew, in the same memory."""
+        if len(self._zeros):
+            _clear(self._zeros, self.is_known)
+        self.is_known[:] = False
 
     def require(self, blocks: Ids) -> None:
-        """Make the costs of some blocks known."""
-        for block in blocks[~self.is_known[blocks]].tolist():
-            at = self._span(block)
-            self.value[at] = self._costs_of(at)
-            self.is_known[block] = True
+        """Make the costs of some blocks, ascending, known."""
+        for run in _runs(blocks[~self.is_known[blocks]]):
+            self._require_run(run)
 
-    def prepare(self, blocks: Ids, threads: int) -> None:
+    def _require_run(self, run: slice) -> None:
+        at = _span(run, len(self.value))
+        cost = self._scratch.zeros(at)
+        self._add_costs(at, cost)
+        self.value[at] = cost
+        self.is_known[run] = True
+
+    def known(self) -> tuple[Ids, ...]:
+        """The blocks that are known, for `prepare` of costs of the same turns."""
+        return (np.flatnonzero(self.is_known),)
+
+    def prepare(self, known: tuple[Ids, ...], threads: int) -> None:
         """Make costs known by several threads before anyone asks; what costs nothing or less is left to who does."""
 
-        def task(some: Ids) -> None:
-            for block in some:
-                with suppress(NonPositiveCostError):
-                    self.require(np.array([block]))
+        def task(run: slice) -> None:
+            with suppress(NonPositiveCostError):
+                self._require_run(run)
 
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(task, _chunks(blocks)):
-                pass
+        _by_run(known[0][~self.is_known[known[0]]], task, threads)
 
     def at(self, turns: Ints) -> Floats:
         """float64[n]: the costs of some turns, known or not before."""
-        self.require(_blocks_of(turns))
+        self.require(_unknown_blocks(turns, self.is_known))
         return self.value[turns]
 
-    def _costs_of(self, at: slice) -> Floats:
-        """The costs of a block that is not known."""
-        return self.value[at]
-
-    def _span(self, block: int) -> slice:
-        return slice(block * _BLOCK, min((block + 1) * _BLOCK, len(self.value)))
+    def _add_costs(self, at: slice, cost: Floats) -> None:
+        """Add the costs of turns that are not known to zeros, ``cost``."""
 
 
 class LinearCosts(TurnCosts):
-    """``-X theta``, where it is asked for: O(4096 F) for each block.
+    """``-reward``, where it is asked for: O(4096 F) for each block.
 
     Raises
     ------
@@ -88,33 +126,102 @@ class LinearCosts(TurnCosts):
     """
 
     def __init__(
-        self, turns: TurnGraph, features: LinearReward, coefficients: Floats, edge_id: Ids | None = None
+        self, turns: TurnGraph, reward: LinearReward, coefficients: Floats, edge_id: Ids | None = None
     ) -> None:
         self._forget(turns)
         self._turns, self._edge_id = turns, edge_id
-        self._features, self._coefficients = features, coefficients
+        self.reward, self._coefficients = reward, coefficients
 
-    def _costs_of(self, at: slice) -> Floats:
-        cost = -self._features.reward_at(at, self._coefficients)
-        return check_some_costs(self._turns, at, cost, self._edge_id)
+    def renew(self, coefficients: Floats) -> None:
+        """Other coefficients of the same reward, as if made anew, in the same memory."""
+        self._renew()
+        self._coefficients = coefficients
+
+    def _add_costs(self, at: slice, cost: Floats) -> None:
+        self._subtract_reward(at, cost)
+        check_some_costs(self._turns, at, cost, self._edge_id)
+
+    def _subtract_reward(self, at: slice, cost: Floats) -> None:
+        cost -= self.reward.reward_at(at, self._coefficients)
 
     def project(self, weights: Floats, threads: int = 1) -> Floats:
-        """``X.T @ weights``, float64[F], for weights that are 0 where no cost is known; by several threads."""
-        if self._features.is_wide:
-            turns = np.flatnonzero(weights)
-            return self._features.project_at(turns, weights[turns])
+        """The gradient of ``weights @ reward``, float64[C], for weights that are 0 where no cost is known."""
+        turns = np.flatnonzero(weights)
+        return self.reward.project_at(turns, weights[turns])
 
-        def task(blocks: Ids) -> Floats:
-            total = np.zeros(len(self._features))
-            for block in blocks[self.is_known[blocks]].tolist():
-                at = self._span(block)
-                if weights[at].any():
-                    total += self._features.project_at(at, weights[at])
-            return total
 
+class SplitCosts(LinearCosts):
+    """The same for a reward in two parts: that of an edge is worked out once, whichever turns onto it are asked for."""
+
+    reward: SplitReward
+
+    def __init__(self, turns: TurnGraph, reward: SplitReward, coefficients: Floats, edge_id: Ids | None = None) -> None:
+        super().__init__(turns, reward, coefficients, edge_id)
+        self._of_edge = np.empty(reward.num_edges)
+        self._is_edge_known = np.zeros((reward.num_edges >> TURN_BLOCK_BITS) + 1, bool)
+        self._edge_scratch = _Scratch()
+        self._onto = np.zeros(reward.num_edges)
+        self._is_written = np.zeros_like(self._is_edge_known)
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._is_edge_known[:] = False
+
+    def _subtract_reward(self, at: slice, cost: Floats) -> None:
+        reward, to_edge = self.reward, self.reward.to_edge[at]
+        reward.add_turn_part(at, self._coefficients, cost)
+        if _negate_with(self._of_edge, self._is_edge_known, to_edge, cost):
+            return
+        for run in _runs(_unknown_blocks(to_edge, self._is_edge_known)):
+            self._require_edges(run)
+        cost[:] = 0.0
+        self._subtract_reward(at, cost)
+
+    def _require_edges(self, run: slice) -> None:
+        edges = _span(run, len(self._of_edge))
+        of_edge = self._edge_scratch.zeros(edges)
+        self.reward.add_edge_part(edges, self._coefficients, of_edge)
+        self._of_edge[edges] = of_edge
+        self._is_edge_known[run] = True
+
+    def known(self) -> tuple[Ids, ...]:
+        """See `TurnCosts`: blocks of turns, then of edges."""
+        return (*super().known(), np.flatnonzero(self._is_edge_known))
+
+    def prepare(self, known: tuple[Ids, ...], threads: int) -> None:
+        """See `TurnCosts`. Edges first, lest two threads work out the same ones."""
+        _by_run(known[1], self._require_edges, threads)
+        super().prepare(known, threads)
+
+    def project(self, weights: Floats, threads: int = 1) -> Floats:
+        """See `LinearCosts`. By several threads; what is added up in which order does not depend on what is known."""
+        reward, onto = self.reward, self._onto
+        _clear(onto, self._is_written)
+        self._is_written[:] = self._is_edge_known
+        _add_onto(onto, np.flatnonzero(self.is_known), reward.to_edge, weights)
+
+        def of_turns(at: slice) -> Floats:
+            return reward.turn_slopes(at, weights[at])
+
+        def of_edges(at: slice) -> Floats:
+            return reward.edge_slopes(at, onto[at])
+
+        total = np.zeros(len(reward))
         with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(task, _chunks(np.arange(len(self.is_known)))))
-        return np.asarray(sum(parts, np.zeros(len(self._features))))
+            by_edges = pool.map(of_edges, _groups(self._is_edge_known, len(onto)))
+            by_turns = pool.map(of_turns, _groups(self.is_known, len(weights)))
+            for part in chain(by_edges, by_turns):
+                total += part
+        return total
+
+
+def linear_costs(
+    turns: TurnGraph, reward: LinearReward, coefficients: Floats, edge_id: Ids | None = None
+) -> LinearCosts:
+    """The costs of a linear reward, where they are asked for."""
+    if isinstance(reward, SplitReward):
+        return SplitCosts(turns, reward, coefficients, edge_id)
+    return LinearCosts(turns, reward, coefficients, edge_id)
 
 
 class CompressedCosts(TurnCosts):
@@ -128,46 +235,117 @@ class CompressedCosts(TurnCosts):
 
     def __init__(self, compression: Compression, original: TurnCosts) -> None:
         self._forget(compression.turns)
-        self._compression, self._original = compression, original
+        self.compression, self.original = compression, original
 
-    def _costs_of(self, at: slice) -> Floats:
-        first = self._compression.first_part[at.start : at.stop + 1]
-        self._original.require(_blocks_of(self._compression.part[first[0] : first[-1]]))
-        result = np.empty(at.stop - at.start)
-        _sum_parts(self._original.value, first, self._compression.part, result)
-        return result
+    def known(self) -> tuple[Ids, ...]:
+        """See `TurnCosts`: compressed blocks, then original ones."""
+        return (*super().known(), *self.original.known())
+
+    def prepare(self, known: tuple[Ids, ...], threads: int) -> None:
+        """See `TurnCosts`. Original ones first: they stand in longer runs than any compressed block asks for."""
+        self.original.prepare(known[1:], threads)
+        super().prepare(known, threads)
+
+    def _add_costs(self, at: slice, cost: Floats) -> None:
+        first, part = self.compression.first_part[at.start : at.stop + 1], self.compression.part
+        value, is_known = self.original.value, self.original.is_known
+        while not _sum_parts(value, is_known, first, part, cost):
+            self.original.require(_unknown_blocks(part[first[0] : first[-1]], is_known))
+
+    def renew(self) -> None:
+        """As if made anew for the original costs, which were renewed, in the same memory."""
+        self._renew()
 
     def expand(self, counts: Floats) -> Floats:
-        """Counts of compressed turns, 0 where no cost is known, as counts of the original ones, float64[T]."""
-        result = np.zeros(len(self._original.value))
-        for block in np.flatnonzero(self.is_known).tolist():
-            at = self._span(block)
-            first = self._compression.first_part[at.start : at.stop + 1]
-            _hand_out(counts[at], first, self._compression.part, result)
+        """Counts of compressed turns, 0 where no cost is known, as counts of the original ones, float64[T].
+
+        Into the original costs' `zeros`: once for each time that they are new.
+        """
+        result = self.original.zeros()
+        for some in _runs(np.flatnonzero(self.is_known)):
+            at = _span(some, len(self.value))
+            _hand_out(counts[at], self.compression.first_part[at.start : at.stop + 1], self.compression.part, result)
         return result
 
 
-def _chunks(blocks: Ids) -> Iterator[Ids]:
-    return (blocks[begin : begin + _CHUNK] for begin in range(0, len(blocks), _CHUNK))
+def _runs(blocks: Ids) -> Iterator[slice]:
+    """Ascending blocks as runs of at most `_RUN` that follow each other: the shorter the loop over them in Python."""
+    if len(blocks) == 0:
+        return
+    is_new = np.ones(len(blocks), bool)
+    is_new[1:] = (np.diff(blocks) != 1) | (blocks[1:] % _RUN == 0)
+    begins = np.flatnonzero(is_new)
+    for first, last in zip(
+        blocks[begins].tolist(), blocks[np.append(begins[1:], len(blocks)) - 1].tolist(), strict=True
+    ):
+        yield slice(first, last + 1)
 
 
-def _blocks_of(turns: Ints) -> Ids:
-    """The blocks that some turns stand in, ascending."""
-    if len(turns) == 0:
-        return np.zeros(0, np.int64)
-    blocks = turns >> TURN_BLOCK_BITS
-    low = int(blocks.min())
-    return np.flatnonzero(np.bincount(blocks - low)) + low
+def _by_run(blocks: Ids, task: Callable[[slice], None], threads: int) -> None:
+    """The task for every run of blocks, by several threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(task, _runs(blocks)):
+            pass
+
+
+def _span(blocks: slice, count: int) -> slice:
+    """The items of some blocks in a row, of so many."""
+    return slice(blocks.start * _BLOCK, min(blocks.stop * _BLOCK, count))
+
+
+def _groups(is_known: Bools, count: int) -> list[slice]:
+    """The items of each group of `_GROUP` blocks of which any is known, of so many."""
+    groups = np.unique(np.flatnonzero(is_known) // _GROUP)
+    size = _GROUP * _BLOCK
+    return [slice(group * size, min((group + 1) * size, count)) for group in groups.tolist()]
+
+
+def _clear(values: Floats, is_known: Bools) -> None:
+    """Zeros at all items of blocks that are known."""
+    for some in _runs(np.flatnonzero(is_known)):
+        values[_span(some, len(values))] = 0.0
 
 
 @kernel
-def _sum_parts(value: _Array, first: _Array, part: _Array, result: _Array) -> None:
-    """``result[k]``, the sum of ``value`` over ``part[first[k] : first[k+1]]``."""
+def _unknown_blocks(items: _Array, is_known: _Array) -> _Array:
+    """The blocks that some items stand in and that are not known, ascending."""
+    is_wanted = np.zeros(len(is_known), np.bool_)
+    for item in items:
+        is_wanted[np.uint32(item) >> _BITS] = True
+    return np.flatnonzero(is_wanted & ~is_known)
+
+
+@kernel
+def _negate_with(value: _Array, is_known: _Array, place: _Array, result: _Array) -> bool:
+    """``-(result + value[place])`` in place of ``result``; whether all of those values were known."""
+    are_known: Any = True
+    for k in range(len(result)):
+        at = np.uint32(place[k])
+        are_known &= is_known[at >> _BITS]  # without a branch: seldom is one unknown
+        result[k] = -(result[k] + value[at])
+    return bool(are_known)
+
+
+@kernel
+def _add_onto(total: _Array, blocks: _Array, place: _Array, weight: _Array) -> None:
+    """Add every weight of some blocks to ``total`` at its place."""
+    for block in blocks:
+        for k in range(block << TURN_BLOCK_BITS, min((block + 1) << TURN_BLOCK_BITS, len(weight))):
+            total[np.uint32(place[k])] += weight[k]
+
+
+@kernel
+def _sum_parts(value: _Array, is_known: _Array, first: _Array, part: _Array, result: _Array) -> bool:
+    """``result[k]``, the sum of ``value`` over ``part[first[k] : first[k+1]]``; whether all of those were known."""
+    are_known: Any = True
     for k in range(len(result)):
         total = 0.0
         for place in range(first[k], first[k + 1]):
-            total += value[part[place]]
+            at = np.uint32(part[place])
+            are_known &= is_known[at >> _BITS]
+            total += value[at]
         result[k] = total
+    return bool(are_known)
 
 
 @kernel
@@ -176,4 +354,4 @@ def _hand_out(count: _Array, first: _Array, part: _Array, result: _Array) -> Non
     for k in range(len(count)):
         if count[k] != 0.0:
             for place in range(first[k], first[k + 1]):
-                result[part[place]] += count[k]
+                result[np.uint32(part[place])] += count[k]

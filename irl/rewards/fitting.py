@@ -15,7 +15,7 @@ from ...core.config import Config
 from ...core.errors import ConfigurationError
 from ...core.types import Floats
 from ...graphs.road_graph import RoadNetwork
-from ..baselines import plain_costs, tune_baselines
+from ..baselines import require_plain_costs, tune_baselines
 from ..checkpoints import Checkpoint
 from ..demonstrations import Demonstrations
 from ..lbfgs import State, begin, iterate
@@ -77,7 +77,7 @@ class _Fit:
     def __init__(self, network: RoadNetwork, routes: Demonstrations, config: Config, progress: Progress | None) -> None:
         self._network, self._routes, self._config, self._progress = network, routes, config, progress
         self._seed = config.training.seed
-        plain_costs(network)  # a network with neither lengths nor times is refused now, not after the training
+        require_plain_costs(network)
         self._reward = make_reward(network, routes, config.reward, seed=self._seed)
         self._names = run_names(network, config)
         self._digest = run_digest(routes, self._names, config)

@@ -15,7 +15,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ...core.types import Floats
-from ..feature_columns import Features, Rows, blocks_of
+from ..feature_columns import Features
+from ..linear_rewards import Rows, blocks_of
 from .parts import IN_DOUBT
 
 _Array = Any

@@ -12,7 +12,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from ...core.types import Floats, Ints
-from ..feature_columns import Features, Rows, blocks_of
+from ..feature_columns import Features
+from ..linear_rewards import Rows, blocks_of
 
 IN_DOUBT = 0.1
 """See `Part.stiffness`."""

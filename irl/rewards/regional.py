@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ...core.types import Floats, Ids, Ints
-from ..feature_columns import Rows
+from ..linear_rewards import Rows
 from ..pooling import Pooling
 from .parts import Corrections, Part
 from .reward import Reward

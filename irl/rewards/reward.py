@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.types import Floats
-from ..feature_columns import Rows
+from ..linear_rewards import Rows
 from .parts import Part
 
 
@@ -82,8 +82,6 @@ class RewardAt:
 
     The coefficients that its methods are given are those it was made at; they are not looked at.
     """
-
-    is_wide = True
 
     def __init__(self, reward: Reward, parameters: Floats) -> None:
         self._reward, self._parameters = reward, parameters

@@ -26,7 +26,8 @@ def stored_city(folder: Path) -> Path:
 
 def test_turns_and_sixteen_features_take_at_most_120_bytes_per_edge(tmp_path: Path) -> None:
     folder = stored_city(tmp_path)
-    load_network(folder)  # what is imported or cached at first use is none of the network's
+    # What is imported, compiled or cached at first use is none of the network's.
+    make_features(load_network(folder), SIXTEEN).reward(np.ones(16))
     tracemalloc.start()
     network = load_network(folder)
     features = make_features(network, SIXTEEN)

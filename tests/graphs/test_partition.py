@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import make_grid, make_network, road_networks
 from trodden.core.errors import ConfigurationError, MissingDataError
-from trodden.graphs.partition import Partition, bisect, sub_network
+from trodden.graphs.partition import Partition, bisect, edges_near, sub_network
 from trodden.graphs.road_graph import Categories
 
 
@@ -79,6 +79,31 @@ def test_a_single_region_is_the_whole_network():
                 assert one.dtype == two.dtype, field.name
                 np.testing.assert_array_equal(one, two, err_msg=field.name)
     np.testing.assert_array_equal(part.attributes.road_class.codes, network.attributes.road_class.codes)
+
+
+@pytest.mark.parametrize("latitude", [0.0, 41.0, 79.9999, 89.9])
+@pytest.mark.parametrize("longitude", [8.0, 179.999, -179.999])
+@pytest.mark.parametrize("metres", [0.0, 300.0, 5_000.0, 3e7])
+@pytest.mark.parametrize("seed", range(3))
+def test_edges_near_are_those_of_a_look_at_every_pair(latitude, longitude, metres, seed):
+    random = np.random.default_rng(seed)
+    count = 40
+    north = np.clip(latitude + random.normal(size=count) * 0.03, -90.0, 90.0)
+    east = longitude + random.normal(size=count) * 0.03 / max(np.cos(np.radians(latitude)), 0.01)
+    east = (east + 180.0) % 360.0 - 180.0
+    ends = random.integers(0, count, (60, 2))
+    ends = np.unique(ends[ends[:, 0] != ends[:, 1]], axis=0)
+    network = make_network(ends[:, 0], ends[:, 1], num_nodes=count, coordinates=(north, east))
+    graph = network.graph
+    some = random.choice(graph.num_edges, 3, replace=False).astype(np.int32)
+    phi, theta = np.radians(graph.latitude_deg), np.radians(graph.longitude_deg)
+    point = np.stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)], axis=1)
+    apart = 6_371_009.0 * np.arccos(np.clip(point @ point.T, -1.0, 1.0))
+    touched = np.unique(np.concatenate([graph.tail[some], graph.head[some]]))
+    near = (apart[:, touched] <= metres).any(axis=1)
+    near[touched] = True
+    want = np.flatnonzero(near[graph.tail] | near[graph.head])
+    assert edges_near(network, some, metres).tolist() == want.tolist()
 
 
 @settings(deadline=None, max_examples=60)

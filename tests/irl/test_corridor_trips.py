@@ -20,7 +20,7 @@ from trodden.irl.features import make_features
 from trodden.irl.planner import Planner
 from trodden.irl.simulation import simulate
 from trodden.irl.training import fit
-from trodden.irl.turn_costs import CompressedCosts, LinearCosts, TurnCosts
+from trodden.irl.turn_costs import CompressedCosts, TurnCosts, linear_costs
 
 ENDINGS = ("arrival", "stop")
 
@@ -98,7 +98,7 @@ def test_costs_are_sums_of_the_original_ones_and_counts_go_back():
     features = make_features(network, ("length_km", "constant"))
     theta = np.array([-3.0, -1.6])
     made = compress(network.turns, np.array([5, 900], np.int32), np.array([17], np.int32), CompressionSteps())
-    small = CompressedCosts(made, LinearCosts(network.turns, features, theta))
+    small = CompressedCosts(made, linear_costs(network.turns, features, theta))
     assert len(small.is_known) > 4
     small.require(np.array([1]))
     assert small.is_known.tolist() == [block == 1 for block in range(len(small.is_known))]
@@ -112,7 +112,7 @@ def test_a_turn_that_costs_nothing_is_named_though_its_sequence_costs_something(
     network = make_network([0, 1, 2, 3], [1, 2, 3, 4])
     routes = naive.as_demonstrations(network, [[0, 1, 2, 3]])
     features = make_features(network, ("constant",))
-    costs = LinearCosts(network.turns, features, np.array([-1.0]), network.graph.edge_id)
+    costs = linear_costs(network.turns, features, np.array([-1.0]), network.graph.edge_id)
     made = compress_trips(network.turns, routes.batch("arrival")).compression
     assert made.turns.num_turns == 1
     assert CompressedCosts(made, costs).at(np.array([0], np.int32)).tolist() == [3.0]
@@ -188,8 +188,9 @@ def test_what_is_known_beyond_what_is_needed_changes_no_bit():
     weights[50_000:300_000] = np.random.default_rng(0).random(250_000)
     slopes = []
     for blocks in (np.arange(12, 75), np.arange(len(weights) // 4096 + 1)):
-        costs = LinearCosts(network.turns, features, np.array([-1.0, -1.0]))
-        costs.prepare(blocks, 2)
+        costs = linear_costs(network.turns, features, np.array([-1.0, -1.0]))
+        edges = np.unique(network.turns.to_edge[blocks[0] * 4096 : (blocks[-1] + 1) * 4096] >> 12)
+        costs.prepare((blocks, edges), 2)
         assert costs.is_known.sum() == len(blocks)
         slopes += [costs.project(weights, threads).tobytes() for threads in (1, 2)]
     assert len(set(slopes)) == 1
@@ -199,11 +200,44 @@ def test_what_is_known_beyond_what_is_needed_changes_no_bit():
 def test_preparing_leaves_refusals_to_who_needs_the_cost():
     network = make_grid(40, 40)
     features = make_features(network, ("constant", "length_km"))
-    costs = LinearCosts(network.turns, features, np.array([1.0, 0.0]))
-    costs.prepare(np.arange(len(costs.is_known)), 2)
+    costs = linear_costs(network.turns, features, np.array([1.0, 0.0]))
+    costs.prepare((np.arange(len(costs.is_known)), np.zeros(0, np.int64)), 2)
     assert not costs.is_known.any()
     with pytest.raises(NonPositiveCostError):
         costs.require(np.array([1]))
+
+
+def test_renewed_costs_are_those_made_anew_to_the_bit():
+    network = make_grid(180, 180)
+    features = make_features(network, ("length_km", "is_left", "constant"))
+    made = compress(network.turns, np.array([5, 900], np.int32), np.array([17], np.int32), CompressionSteps())
+    random = np.random.default_rng(0)
+    kept = linear_costs(network.turns, features, np.array([-1.0, -0.5, -2.0]))
+    small = CompressedCosts(made, kept)
+    for theta in (np.array([-3.0, -0.2, -1.6]), np.array([-2.0, -0.1, -1.0])):
+        blocks = np.unique(random.integers(0, len(small.is_known), 9))
+        fresh = linear_costs(network.turns, features, theta)
+        fresh_small = CompressedCosts(made, fresh)
+        kept.renew(theta)
+        small.renew()
+        assert not kept.is_known.any()
+        assert not small.is_known.any()
+        answers = []
+        for costs, compressed in ((fresh, fresh_small), (kept, small)):
+            compressed.require(blocks)
+            counts = compressed.zeros()
+            assert not counts.any()
+            for block in blocks.tolist():
+                own = counts[block * 4096 : (block + 1) * 4096]
+                own[:] = np.random.default_rng(block).random(len(own))
+            weights = compressed.expand(counts)
+            at = np.repeat(compressed.is_known, 4096)[: len(compressed.value)]
+            answers.append((compressed.value[at].tobytes(), weights.tobytes(), costs.project(weights, 2).tobytes()))
+        assert answers[0] == answers[1]
+        want = -made.to_turns(features.reward(theta))
+        np.testing.assert_allclose(np.frombuffer(answers[1][0]), want[at], rtol=1e-12)
+        weights = np.frombuffer(answers[1][1])
+        np.testing.assert_allclose(np.frombuffer(answers[1][2]), features.project(weights), rtol=1e-9)
 
 
 @pytest.mark.parametrize("solver", ["factorization", "corridors"])

@@ -22,7 +22,7 @@ from trodden.irl.simulation import simulate
 from trodden.irl.statistics import model_statistics
 from trodden.irl.training import fit
 from trodden.irl.trips import TripBatch
-from trodden.irl.turn_costs import LinearCosts
+from trodden.irl.turn_costs import linear_costs
 
 ENDINGS = ("arrival", "stop")
 FAST = {"baselines": {"budget": 0}}
@@ -372,7 +372,7 @@ def wide_case():
 def test_costs_are_worked_out_where_searches_come_by_and_change_nothing(wide_case):
     network, features, theta, batch = wide_case
     solver = CorridorSolver(network.turns, tau=12.0)
-    costs = LinearCosts(network.turns, features, theta)
+    costs = linear_costs(network.turns, features, theta)
     value, counts = solver.total_value(costs, batch)
     assert 0 < costs.is_known.sum() < 0.8 * len(costs.is_known)
     full_value, full_counts = solver.total_value(features.reward(theta), batch)
@@ -384,7 +384,7 @@ def test_costs_are_worked_out_where_searches_come_by_and_change_nothing(wide_cas
 
 def test_a_turn_that_costs_nothing_is_named_where_a_search_comes_by(wide_case):
     network, features, _, batch = wide_case
-    costs = LinearCosts(network.turns, features, np.array([1.0, -0.001]), network.graph.edge_id)
+    costs = linear_costs(network.turns, features, np.array([1.0, -0.001]), network.graph.edge_id)
     with pytest.raises(NonPositiveCostError) as caught:
         CorridorSolver(network.turns).total_value(costs, batch)
     assert caught.value.to_edge in network.graph.edge_id

@@ -11,6 +11,7 @@ from irl_oracles import rebuilt
 from strategies import make_network
 from trodden.core.errors import ConfigurationError, InvalidValueError
 from trodden.graphs.road_graph import Categories, EdgeAttributes
+from trodden.irl.feature_columns import Column
 from trodden.irl.features import available_names, default_features, expand_names, make_features
 
 # A square 0 -> 1 -> 2 -> 3 -> 0 with a way back 1 -> 0; positions 0: 0-1, 1: 1-2, 2: 1-0, 3: 2-3, 4: 3-0.
@@ -214,13 +215,33 @@ def test_products_with_the_matrix_equal_the_dense_ones(network):
 
 def test_blocks_do_not_change_a_number(network, monkeypatch):
     whole = make_features(network, EVERY)
-    monkeypatch.setattr("trodden.irl.feature_columns._BLOCK", 2)
+    monkeypatch.setattr("trodden.irl.linear_rewards._BLOCK", 2)
     pieces = make_features(network, EVERY)
     np.testing.assert_array_equal(pieces.value, whole.value)
     theta, weights = np.arange(1.0, len(whole) + 1), np.arange(6.0)
     np.testing.assert_array_equal(pieces.reward(theta), whole.reward(theta))
     np.testing.assert_allclose(pieces.project(weights), whole.project(weights), rtol=1e-14)
     np.testing.assert_allclose(pieces.range.mean_square, whole.range.mean_square, rtol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.bool_, np.uint8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("level", [None, 1])
+@pytest.mark.parametrize("count", [0, 1, 7, 1000])
+def test_compiled_columns_add_up_to_what_numpy_says(kind, level, count, monkeypatch):
+    random = np.random.default_rng(count)
+    column = Column((random.normal(size=count) * 2).astype(kind), 0.1 if level is None else 1.0, level).at(
+        slice(0, count)
+    )
+    weights, start = random.normal(size=count), random.normal(size=count)
+    totals, dots = [], []
+    for least in (count + 1, 0):
+        monkeypatch.setattr("trodden.irl.feature_columns._WORTH_COMPILING", least)
+        totals.append(start.copy())
+        column.add_to(totals[-1], 0.3)
+        dots.append(column.dot(weights))
+    np.testing.assert_array_equal(totals[0], start + 0.3 * column.numbers())
+    np.testing.assert_array_equal(totals[1], totals[0])
+    assert dots == pytest.approx([weights @ column.numbers()] * 2, rel=1e-12, abs=1e-12)
 
 
 def test_columns_are_views_of_the_network(network):
