@@ -110,17 +110,16 @@ def fit_regions(
                 path=place / "checkpoint", problem="there is no checkpoint to resume from", remedy="Leave out --resume"
             )
         workers = stack.enter_context(_session(address, num_workers))  # what is not there is said before any work
-        held = None if config.reward.is_plain else routes.whole()  # what a reward of several parts is made from
-        whole = None if held is None else _whole_reward(network, held, partition, features, config)
+        whole = None if config.reward.is_plain else _whole_reward(network, routes, partition, features, config)
         shards = _shards(place / "shards", network, routes, partition, features, config, is_held_out, whole)
         names = PARTS if whole else regional_names(features.names, config.regions.count)
         run = _run_digest(shards, features, config)
         start = _checkpoint(place / "checkpoint", network, names, run) if resume else None
         crew = stack.enter_context(_crew(shards, workers))
         checkpoint = None if folder is None else place / "checkpoint"
-        if whole is not None and held is not None:
+        if whole is not None:
             parts = RewardObjective(shards, crew, len(whole.reward), progress)
-            fit = RewardFit(parts, whole, held, is_held_out, config, run=run, checkpoint=checkpoint, resume=start)
+            fit = RewardFit(parts, whole, routes, is_held_out, config, run=run, checkpoint=checkpoint, resume=start)
             reward, weight = fit.run(), parts.weight("all")
             merged = merge_reward(network, whole, partition, shards, reward, weight, parts.border_error)
         else:
@@ -204,7 +203,7 @@ def _with_count(config: Config, num_regions: int | None) -> Config:
 
 
 def _whole_reward(
-    network: RoadNetwork, routes: Demonstrations, partition: Partition, features: Features, config: Config
+    network: RoadNetwork, routes: SpooledRoutes, partition: Partition, features: Features, config: Config
 ) -> WholeReward:
     """A reward of several parts."""
     spelled = config.reward.model_copy(update={"features": features.names})

@@ -21,6 +21,7 @@ from ..irl.lbfgs import State, begin, iterate
 from ..irl.rewards.building import supported_by
 from ..irl.rewards.parts import Corrections
 from ..irl.rewards.regional import Sharing
+from ..irl.spooled_routes import SpooledRoutes
 from .objective import Part
 from .reward_objective import Goal, RewardObjective
 from .shard_rewards import WholeReward
@@ -83,7 +84,7 @@ class RewardFit:
         self,
         objective: RewardObjective,
         whole: WholeReward,
-        routes: Demonstrations,
+        routes: SpooledRoutes,
         is_held_out: Bools,
         config: Config,
         *,
@@ -186,16 +187,27 @@ class RewardFit:
     def _goal_of(self, part: Part, penalty: float) -> Goal:
         whole, config = self._whole.reward, self._config
         sharing = Sharing(whole, penalty=penalty, rank=config.regions.rank, seed=config.training.seed)
-        rows = np.flatnonzero(~self._is_held_out) if part == "learned" else np.arange(len(self._routes))
-        routes = self._routes.take(rows)
-        turn, row = routes.turns()
-        taken = np.bincount(turn, routes.weight[row], minlength=whole.num_turns).astype(np.float64)
-        return Goal(
-            part,
-            sharing,
-            _free(sharing, routes, self._whole),
-            sharing.stiffness(taken) / self._objective.weight(part),
-        )
+        taken = np.zeros(whole.num_turns)
+        for block in self._blocks(part):
+            turn, row = block.turns()
+            np.add.at(taken, turn, block.weight[row])
+        return Goal(part, sharing, self._free(sharing, part), sharing.stiffness(taken) / self._objective.weight(part))
+
+    def _blocks(self, part: Part) -> Iterator[Demonstrations]:
+        """The routes of a part, some at a time."""
+        for row, block in self._routes.blocks():
+            is_wanted = ~self._is_held_out[row : row + len(block)]
+            yield block if part == "all" or is_wanted.all() else block.take(np.flatnonzero(is_wanted))
+
+    def _free(self, sharing: Sharing, part: Part) -> Bools:
+        """bool[of a point]: which of its numbers these routes may move."""
+        parts = []
+        for one in self._whole.reward.parts:
+            is_free = np.ones(sharing.sizes[one.name], bool)
+            if isinstance(one, Corrections):
+                is_free = np.isin(one.supported, supported_by(self._blocks(part), one.of, self._whole.config))
+            parts.append(is_free)
+        return np.concatenate(parts)
 
     def _states(self, goal: Goal) -> Iterator[State]:
         """States of L-BFGS from its first one on, or from where the run was interrupted; the last ``is_done``."""
@@ -282,17 +294,6 @@ class RewardFit:
             iteration=checkpoint.iteration,
             is_done=notes["is_done"],
         )
-
-
-def _free(sharing: Sharing, routes: Demonstrations, whole: WholeReward) -> Bools:
-    """bool[of a point]: which of its numbers these routes may move."""
-    parts = []
-    for part in whole.reward.parts:
-        is_free = np.ones(sharing.sizes[part.name], bool)
-        if isinstance(part, Corrections):
-            is_free = np.isin(part.supported, supported_by(routes, part.of, whole.config))
-        parts.append(is_free)
-    return np.concatenate(parts)
 
 
 def _said(penalty: float) -> str:

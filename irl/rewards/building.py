@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,14 +15,19 @@ from ...graphs.road_graph import RoadNetwork
 from ..demonstrations import Demonstrations
 from ..features import make_features
 from ..model import LearnedModel
+from ..spooled_routes import SpooledRoutes
 from .parts import Corrections, LinearPart, Part
 from .reward import Reward
 
 Kind: TypeAlias = Literal["edge", "turn"]
 """What a correction is of."""
+_SHIFT = 32
+_MASK = (1 << _SHIFT) - 1
 
 
-def make_reward(network: RoadNetwork, routes: Demonstrations, config: RewardConfig, *, seed: int = 0) -> Reward:
+def make_reward(
+    network: RoadNetwork, routes: Demonstrations | SpooledRoutes, config: RewardConfig, *, seed: int = 0
+) -> Reward:
     """A reward to be learned from these routes; they decide which corrections it has.
 
     Raises
@@ -31,7 +36,11 @@ def make_reward(network: RoadNetwork, routes: Demonstrations, config: RewardConf
         A feature that this network has no column for, no cost to start from, ``min_travellers`` with routes that do not
         name theirs, or an MLP without the package that it needs.
     """
-    supported = {kind: supported_by(routes, kind, config) for kind in config.corrections}
+
+    def blocks() -> Iterable[Demonstrations]:
+        return [routes] if isinstance(routes, Demonstrations) else (block for _, block in routes.blocks())
+
+    supported = {kind: supported_by(blocks(), kind, config) for kind in config.corrections}
     return _assembled(network, config, supported, None, seed)
 
 
@@ -144,27 +153,54 @@ def _mlp(
     )
 
 
-def supported_by(routes: Demonstrations, kind: Kind, config: RewardConfig) -> Ints:
-    """int32, ascending: the edges or turns that enough routes, and enough travellers, have used."""
-    turn, row = routes.turns()
-    used = turn if kind == "turn" else routes.network.turns.to_edge[turn]
-    size = routes.network.turns.num_turns if kind == "turn" else routes.network.graph.num_edges
-    is_enough = _num_distinct(used, row, routes.weight, size) >= config.min_routes
+def supported_by(blocks: Iterable[Demonstrations], kind: Kind, config: RewardConfig) -> Ints:
+    """int32, ascending: the edges or turns that enough routes, and enough travellers, have used.
+
+    Of routes in blocks, each of which is in memory by itself.
+    """
+    passed: NDArray[Any] = np.zeros(0)
+    by_traveller, number_of = _DistinctPairs(), dict[str, int]()
+    for block in blocks:
+        turns = block.network.turns
+        turn, row = block.turns()
+        used = turn if kind == "turn" else turns.to_edge[turn]
+        if not len(passed):
+            passed = np.zeros(turns.num_turns if kind == "turn" else block.network.graph.num_edges)
+        pairs = np.unique(_paired(used, row))
+        np.add.at(passed, pairs >> _SHIFT, block.weight[pairs & _MASK])
+        if config.min_travellers:
+            if block.traveller is None:
+                raise ConfigurationError(
+                    where="[reward] min_travellers",
+                    problem="these routes do not name their travellers; give them a column 'traveller', or leave this "
+                    "out",
+                )
+            number = np.array([number_of.setdefault(name, len(number_of)) if name else -1 for name in block.traveller])
+            is_named = number[row] >= 0
+            by_traveller.add(_paired(used[is_named], number[row[is_named]]))
+    is_enough = passed >= config.min_routes
     if config.min_travellers:
-        if routes.traveller is None:
-            raise ConfigurationError(
-                where="[reward] min_travellers",
-                problem="these routes do not name their travellers; give them a column 'traveller', or leave this out",
-            )
-        names = np.array([name or "" for name in routes.traveller])
-        number = np.unique(names, return_inverse=True)[1].reshape(-1)
-        is_named = (names != "")[row]
-        travellers = _num_distinct(used[is_named], number[row[is_named]], None, size)
-        is_enough &= travellers >= config.min_travellers
+        is_enough &= np.bincount(by_traveller.keys() >> _SHIFT, minlength=len(passed)) >= config.min_travellers
     return np.flatnonzero(is_enough).astype(np.int32)
 
 
-def _num_distinct(used: Ints, by: Ids, weight: NDArray[Any] | None, size: int) -> NDArray[Any]:
-    """float64[size]: by how many distinct rows (of so much weight each) every one of ``used`` was used."""
-    pairs = np.unique(np.stack([used.astype(np.int64), by.astype(np.int64)], axis=1), axis=0)
-    return np.bincount(pairs[:, 0], None if weight is None else weight[pairs[:, 1]], minlength=size)
+class _DistinctPairs:
+    """Pairs, each once, merged before what is new outgrows what is known."""
+
+    def __init__(self) -> None:
+        self._known, self._new, self._num_new = np.zeros(0, np.int64), list[Ids](), 0
+
+    def add(self, pairs: Ids) -> None:
+        self._new.append(np.unique(pairs))
+        self._num_new += len(self._new[-1])
+        if self._num_new > len(self._known):
+            self._known, self._new, self._num_new = self.keys(), [], 0
+
+    def keys(self) -> Ids:
+        """int64, sorted."""
+        return np.unique(np.concatenate([self._known, *self._new]))
+
+
+def _paired(used: Ints, by: Ids) -> Ids:
+    """int64: edges or turns and numbers below 2^32 as single keys."""
+    return np.asarray((used.astype(np.int64) << _SHIFT) | by)

@@ -60,6 +60,28 @@ def test_round_trip(network: RoadNetwork, tmp_path: Path, verify: bool) -> None:
     assert_same(read_roads(tmp_path / "stored"), network)
 
 
+def arrays_of(record: Any) -> list[np.ndarray]:
+    if isinstance(record, np.ndarray):
+        return [record]
+    inner = vars(record).values() if is_dataclass(record) else record.values() if isinstance(record, Mapping) else []
+    return [array for one in inner for array in arrays_of(one)]
+
+
+def test_a_mapped_network_is_the_same_and_stays_on_disk(network: RoadNetwork, tmp_path: Path) -> None:
+    folder = save_network(network, tmp_path / "stored")
+    for mapped in (load_network(folder, is_mapped=True), read_roads(folder, is_mapped=True)):
+        assert_same(network, mapped)
+        for array in arrays_of(mapped):
+            assert type(array) is np.ndarray
+            assert isinstance(array.base, np.memmap) or not len(array), "read into memory"
+    cut = folder / "graph.tail.npy"
+    content = bytearray(cut.read_bytes())
+    content[-1] ^= 1
+    cut.write_bytes(content)
+    with pytest.raises(StoredFolderError, match="does not match its checksum"):
+        load_network(folder, is_mapped=True)
+
+
 def test_round_trip_of_a_folder(folder_network: RoadNetwork, tmp_path: Path) -> None:
     """No coordinates, no shapes, and a column name that must never become a path."""
     loaded = load_network(save_network(folder_network, tmp_path / "stored"))

@@ -18,9 +18,10 @@ from trodden.irl.demonstrations import demonstrations_from_edges, read_demonstra
 from trodden.irl.evaluation import evaluate
 from trodden.irl.planner import Planner
 from trodden.irl.provenance import run_names
-from trodden.irl.rewards.building import from_arrays, make_reward, reward_of, to_arrays
+from trodden.irl.rewards.building import from_arrays, make_reward, reward_of, supported_by, to_arrays
 from trodden.irl.rewards.objective import PenalisedLoss
 from trodden.irl.simulation import simulate
+from trodden.irl.texts import Texts
 from trodden.irl.training import fit
 
 TASTE = {"travel_time_min": -2.0, "toll": -0.7, "constant": -1.3}
@@ -176,6 +177,16 @@ def test_a_correction_needs_enough_travellers():
     wanted = {int(t) for t in np.unique(turn) if len({who[r] for r in row[turn == t]} - {None}) >= 3}
     assert supported == wanted
     assert supported
+    weighted = dataclasses.replace(
+        named, weight=np.random.default_rng(2).uniform(0.1, 3.0, len(named)), traveller=Texts.of(who)
+    )
+    for kind in ("edge", "turn"):
+        for least in (1, 5):
+            settings = config.model_copy(update={"min_routes": least})
+            blocks = [weighted.take(np.arange(at, min(at + 7, len(named)))) for at in range(0, len(named), 7)]
+            pieces, whole = supported_by(blocks, kind, settings), supported_by([weighted], kind, settings)
+            np.testing.assert_array_equal(pieces, whole)
+            assert len(whole)
 
 
 def test_corrections_find_what_no_feature_tells():
