@@ -4,8 +4,10 @@ Roads: Porto, *tiled* K x K (--tiles). Routes: random walks of about --turns tur
 learned from), so many as --routes says, written to Parquet. A process of its own loads the stored network, reads the
 file, cuts the map into --regions and writes their shards, as `trodden train --regions` does.
 
-- `driver_gb`: its largest resident memory, by the number of routes, files read from Parquet in blocks; `held_gb` the
-  same where all routes are read into memory first.
+- `driver_gb`: the largest memory of its own, by the number of routes, files read from Parquet in blocks; `held_gb` the
+  same where all routes are read into memory first. The map's files are mapped: what the system keeps of them in its
+  cache is not counted, and `map_gb` is how much that can be.
+- `start_gb`: what the process has before it opens the map.
 - `gb_per_million_routes`: slope of a line through `driver_gb`; `held_gb_per_million_routes` through `held_gb`.
 - `largest_shard_routes`: routes of the largest shard, which are in memory whichever way.
 - `same_digest`: both ways wrote the same shards.
@@ -22,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _memory import peak_gb
+from _memory import anonymous_gb, anonymous_peak
 from trodden import read_demonstrations, read_roads, save_network
 from trodden.cli.console import out, text_table
 from trodden.core.config import PlannerConfig, parse_config
 from trodden.core.types import Ints
 from trodden.distributed.coordinator import make_partition
-from trodden.distributed.regions import write_shards
+from trodden.distributed.regions import Shards, write_shards
+from trodden.graphs.memory import network_bytes
 from trodden.graphs.road_graph import RoadNetwork
 from trodden.graphs.store import load_network
 from trodden.graphs.tiling import tile_network
@@ -67,6 +70,7 @@ def main() -> None:
                     "held_gb": found[True]["gb"],
                     "largest": found[False]["largest"],
                     "same": found[False]["digest"] == found[True]["digest"],
+                    "start_gb": found[False]["start_gb"],
                 }
             )
             out.print(f"{count:,} routes: {found}", markup=False)
@@ -74,7 +78,8 @@ def main() -> None:
     shown = [[f"{r['routes']:,}", f"{r['driver_gb']:.2f}", f"{r['held_gb']:.2f}", f"{r['largest']:,}"] for r in rows]
     out.print(title, markup=False)
     out.print(text_table(["routes", "in blocks, GB", "all in memory, GB", "of the largest shard"], shown), markup=False)
-    print(json.dumps(_figures(rows)))
+    sizes = {"edges": network.graph.num_edges, "regions": arguments.regions}
+    print(json.dumps({**sizes, "map_gb": network_bytes(network).loaded / 1e9, **_figures(rows)}))
 
 
 def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,6 +89,7 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         values = np.array([row[name] for row in rows])
         figures[name] = {row["routes"]: row[name] for row in rows}
         figures[slope] = float(np.polyfit(count, values, 1)[0]) if len(rows) > 1 else None
+    figures["start_gb"] = rows[-1]["start_gb"]
     figures["largest_shard_routes"] = rows[-1]["largest"]
     figures["same_digest"] = all(row["same"] for row in rows)
     return figures
@@ -108,15 +114,23 @@ def _in_a_process(arguments: argparse.Namespace, place: str, held: bool) -> dict
 
 
 def _driver(arguments: argparse.Namespace) -> dict[str, Any]:
+    start_gb = anonymous_gb()
+    with anonymous_peak() as peak:
+        shards = _cut(arguments)
+    largest = max(info.num_routes for info in shards.infos)
+    return {"gb": peak[0], "start_gb": start_gb, "largest": largest, "digest": shards.digest}
+
+
+def _cut(arguments: argparse.Namespace) -> Shards:
     place = arguments.place
-    network = load_network(place / "network")
+    network = load_network(place / "network", is_mapped=True)
     with tempfile.TemporaryDirectory(dir=place) as folder:
         source: Any = place / "routes.parquet"
         if arguments.held:
             source = read_demonstrations(source, network).for_ending("arrival")
         routes = spool_routes(source, network, Path(folder) / "routes", "arrival")
         config = parse_config({"reward": {"features": NAMES}, "regions": {"count": arguments.regions}}, where=__file__)
-        shards = write_shards(
+        return write_shards(
             Path(folder) / "shards",
             network,
             routes,
@@ -127,7 +141,6 @@ def _driver(arguments: argparse.Namespace) -> dict[str, Any]:
             halo_m=2000.0,
             is_held_out=np.zeros(len(routes), bool),
         )
-    return {"gb": peak_gb(), "largest": max(info.num_routes for info in shards.infos), "digest": shards.digest}
 
 
 if __name__ == "__main__":

@@ -307,6 +307,7 @@ def _memory(size: _Size, found: Calibration, *, uses_corridors: bool) -> tuple[I
         items.append(Item("compressed graph", held, f"{states:,} states, {turns:,} turns"))
     workspace = Workspace.bytes_for(states, _MAX_SETTLED)
     searching = [
+        Item("edge vectors", 16.0 * size.edges, "what an edge adds to the turns onto it, and its counts"),
         Item("search graph", float(SearchGraph.bytes_added(states, turns)), "turns by the edge they enter"),
         Item("workspaces", float(size.threads * workspace), f"{size.threads} threads, 28 bytes per state each"),
     ]
