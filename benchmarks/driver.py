@@ -28,6 +28,7 @@ from _memory import anonymous_gb, anonymous_peak
 from trodden import read_demonstrations, read_roads, save_network
 from trodden.cli.console import out, text_table
 from trodden.core.config import PlannerConfig, parse_config
+from trodden.core.scratch import in_files
 from trodden.core.types import Ints
 from trodden.distributed.coordinator import make_partition
 from trodden.distributed.regions import Shards, write_shards
@@ -134,7 +135,7 @@ def _cut(arguments: argparse.Namespace) -> Shards:
             Path(folder) / "shards",
             network,
             routes,
-            make_partition(network, routes, config),
+            make_partition(network, routes, config, in_files(Path(folder))),
             NAMES,
             PlannerConfig(solver="corridors", threads=1),
             crossing="exact",

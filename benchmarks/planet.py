@@ -23,8 +23,8 @@ Trips are *simulated*, 2 to 7 km apart as the crow flies, from an easy reward.
 - `shard_edges`, `shard_gb`, `disk_tb`: a shard holds all within reach of its region's trips, so more than its region.
 - `exchanged_mb_per_epoch`: coefficients to workers, losses and gradients back, as they are serialised; what Ray wraps
   around them comes on top.
-- `driver_gb`, `driver_hours_before`: the driver until training begins, and `driver_minutes_per_epoch` to hand out
-  blocks and collect answers, as measured on a local Ray.
+- `driver_gb`, `driver_hours_before`: the driver until training begins (memory of its own: the map is mapped), and
+  `driver_minutes_per_epoch` to hand out blocks and collect answers, as measured on a local Ray.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ from typing import Any
 
 import numpy as np
 import ray
-from _memory import peak_gb
+from _memory import anonymous_peak, peak_gb
 from ray import cloudpickle
 from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 from trodden import read_roads, save_network, simulate
 from trodden.cli.console import out, text_table
 from trodden.core.config import PlannerConfig, parse_config
+from trodden.core.scratch import in_files
 from trodden.distributed.coordinator import make_partition
 from trodden.distributed.dispatch import BlockEvaluator, RayWorkers, all_keys
 from trodden.distributed.regions import open_shard, read_shards, write_shards
@@ -292,15 +293,15 @@ def _base(_: argparse.Namespace) -> dict[str, Any]:
 
 def _driver(arguments: argparse.Namespace) -> dict[str, Any]:
     place, regions = arguments.place, arguments.number
-    with threadpool_limits(1):
+    with threadpool_limits(1), anonymous_peak() as peak:
         started = time.process_time()
-        network = load_network(place / "network")
+        network = load_network(place / "network", is_mapped=True)
         routes = spool_routes(place / "routes.parquet", network, place / "spool", "arrival")
         loaded = time.process_time()
         config = parse_config(
             {"reward": {"features": list(TASTE)}, "regions": {"count": regions, "balance": 0.0}}, where=__file__
         )
-        partition = make_partition(network, None, config)
+        partition = make_partition(network, None, config, in_files(place))
         write_shards(
             place / "shards",
             network,
@@ -313,7 +314,7 @@ def _driver(arguments: argparse.Namespace) -> dict[str, Any]:
             is_held_out=np.zeros(len(routes), bool),
         )
         written = time.process_time()
-    found: dict[str, Any] = {"load_s": loaded - started, "write_s": written - loaded, "driver_gb": peak_gb()}
+    found: dict[str, Any] = {"load_s": loaded - started, "write_s": written - loaded, "driver_gb": peak[0]}
     if arguments.flag:
         of_region = [partition.edges(region) for region in range(regions)]
         found["reach"] = max(len(edges_near(network, edges, 1000 * REACH_KM)) / len(edges) for edges in of_region)
@@ -495,8 +496,8 @@ def _plan(
         f"the driver takes as long per block as the dearest of what was measured ({per_block}), however many workers",
         f"a worker that helps others keeps their shards open too, up to {MOST_EDGES:,} edges: {held} shards",
         f"{_NEIGHBOURS} regions price the edges of a shard: its own and those around it",
-        "one driver holds the whole map and the largest shard with its demonstrations, and writes the shards one after "
-        "the other: the largest memory that is asked for, and the figures that reach furthest beyond what was measured",
+        "one driver cuts the whole map, holds numbers per edge and the largest shard with its demonstrations, and "
+        "writes the shards one after the other: the figures that reach furthest beyond what was measured",
         "CPU seconds, files cached: no waiting for disks, networks or other work; Ray's workers take no more memory",
         "with as many trips per edge as on the planet, the largest shard measured is that of the smaller tiled map",
     ):

@@ -102,13 +102,14 @@ def fit_regions(
     features = make_features(network, config.reward.features)
     with ExitStack() as stack:
         routes = _spooled(stack, demonstrations, network, config)
-        partition = make_partition(network, routes, config)
-        is_held_out = _held_out(routes, config)
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trodden-")) if folder is None else folder)
         if resume and not is_stored(place / "checkpoint"):
             raise StoredFolderError(
                 path=place / "checkpoint", problem="there is no checkpoint to resume from", remedy="Leave out --resume"
             )
+        place.mkdir(parents=True, exist_ok=True)
+        partition = make_partition(network, routes, config, in_files(place))
+        is_held_out = _held_out(routes, config)
         workers = stack.enter_context(_session(address, num_workers))  # what is not there is said before any work
         whole = None if config.reward.is_plain else _whole_reward(network, routes, partition, features, config)
         shards = _shards(place / "shards", network, routes, partition, features, config, is_held_out, whole)
@@ -181,16 +182,25 @@ def _learned_linear(
     return merge_linear(network, features, partition, config, shards, objective, learned, border_error, empty)
 
 
-def make_partition(network: RoadNetwork, routes: Demonstrations | SpooledRoutes | None, config: Config) -> Partition:
-    """The map cut as ``[regions]`` says; without routes it is the edges alone that are balanced."""
+def make_partition(
+    network: RoadNetwork,
+    routes: Demonstrations | SpooledRoutes | None,
+    config: Config,
+    empty: Empty = np.empty,
+) -> Partition:
+    """The map cut as ``[regions]`` says; without routes it is the edges alone that are balanced.
+
+    By bisection, memory beside what ``empty`` makes (three numbers per edge): 32 bytes per edge.
+    """
     settings, load = config.regions, None
     if isinstance(routes, SpooledRoutes):
-        load = load_of_passes(routes.weight_of_edges(), share=settings.balance)
+        load = load_of_passes(routes.weight_of_edges(empty), share=settings.balance)
     elif routes is not None:
         weights = np.repeat(routes.weight, np.diff(routes.first))
         load = edge_load(network.graph.num_edges, routes.edge, weights, share=settings.balance)
-    cut = bisect if settings.method == "bisection" else bisect_by_metis
-    return cut(network, settings.count, load=load)
+    if settings.method == "metis":
+        return bisect_by_metis(network, settings.count, load=load)
+    return bisect(network, settings.count, load=load, empty=empty)
 
 
 def _with_count(config: Config, num_regions: int | None) -> Config:

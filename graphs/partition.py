@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..core.errors import ConfigurationError, MissingPackageError, PartitionError
+from ..core.scratch import Empty
 from ..core.types import Bools, Floats, Ids, Ints
 from .geometry import EARTH_RADIUS_M, unit_sphere
 from .road_graph import RoadGraph, RoadNetwork
@@ -44,7 +45,7 @@ class Partition:
         return np.asarray(self.region[turns.from_edge] != self.region[turns.to_edge])
 
 
-def bisect(network: RoadNetwork, num_regions: int, *, load: Floats | None = None) -> Partition:
+def bisect(network: RoadNetwork, num_regions: int, *, load: Floats | None = None, empty: Empty = np.empty) -> Partition:
     """Cut the map into regions of equal load, each cut across the longer side. O(E log E log regions).
 
     Parameters
@@ -52,6 +53,8 @@ def bisect(network: RoadNetwork, num_regions: int, *, load: Floats | None = None
     load
         float64[E] >= 0, what is to be equal: `edge_load` makes one of edges and demonstrations. Default: every edge
         the same, and then sizes differ by one edge at most.
+    empty
+        Makes the two coordinates of every edge: `trodden.core.scratch.in_files`, where those are too much to hold.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def bisect(network: RoadNetwork, num_regions: int, *, load: Floats | None = None
     _require_sensible(num_regions, count)
     region = np.zeros(count, np.int32)
     if num_regions > 1:
-        north, east = _plane(network)
+        north, east = _plane(network, empty)
         _cut(np.arange(count, dtype=np.int32), north, east, load, num_regions, 0, region)
     return Partition(region, num_regions)
 
@@ -127,11 +130,13 @@ def edge_load(num_edges: int, edge: Ints, weight: Floats | None = None, *, share
 
 
 def load_of_passes(passed: Floats, *, share: float) -> Floats:
-    """The same, from how often demonstrations pass each edge, float64[E]."""
+    """The same, in place of how often demonstrations pass each edge, float64[E]."""
     num_edges = len(passed)
     total = float(passed.sum())
     part = share if total > 0 else 0.0
-    return (1 - part) / num_edges + part * passed / max(total, 1e-300)
+    passed *= part / max(total, 1e-300)
+    passed += (1 - part) / num_edges
+    return passed
 
 
 def edges_near(network: RoadNetwork, edges: Ints, distance_m: float) -> Ints:
@@ -192,11 +197,11 @@ def _require_sensible(num_regions: int, count: int) -> None:
         )
 
 
-def _plane(network: RoadNetwork) -> tuple[Floats, Floats]:
+def _plane(network: RoadNetwork, empty: Empty) -> tuple[Floats, Floats]:
     """(north, east), float64[E]: the middle of each edge in degrees of latitude."""
     latitude, longitude = network.graph.require_coordinates("cutting the map into regions")
     tail, head, count = network.graph.tail, network.graph.head, network.graph.num_edges
-    north, east = np.empty(count), np.empty(count)
+    north, east = empty(count), empty(count)
     for at in _blocks(count):
         north[at] = 0.5 * (latitude[tail[at]] + latitude[head[at]])
         east[at] = 0.5 * (longitude[tail[at]] + longitude[head[at]])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import NoDemonstrationsError
+from ..core.scratch import Empty
 from ..core.types import Floats, Ids, Ints
 from ..graphs.road_graph import RoadNetwork
 from .demonstrations import Demonstrations, demonstration_blocks
@@ -84,9 +85,10 @@ class SpooledRoutes:
                 found = [np.unique(np.concatenate(found))]
         return np.unique(np.concatenate(found))
 
-    def weight_of_edges(self) -> Floats:
+    def weight_of_edges(self, empty: Empty = np.empty) -> Floats:
         """float64[E]: the weight of the routes over each edge, the same to the byte whatever the blocks."""
-        total = np.zeros(self.network.graph.num_edges)
+        total = empty(self.network.graph.num_edges)
+        total[:] = 0.0
         for _, block in self.blocks():
             np.add.at(total, block.edge, np.repeat(block.weight, np.diff(block.first)))
         return total
