@@ -12,6 +12,7 @@ import ray
 from threadpoolctl import threadpool_limits
 
 from ..core.errors import TroddenError
+from ..irl.regional_likelihood import RegionalLikelihood
 from .regions import Shard, open_shard
 
 _ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
@@ -36,11 +37,18 @@ class ShardWorker:
         self._folder = folder
         self._open: dict[int, Shard] = {}
         self._last: tuple[int, Shard] | None = None
+        self._at: tuple[int, Shard] | None = None
+        """The shard of the last call."""
 
     def call(self, method: str, region: int, block: int, *arguments: Any) -> WorkDone:
         """``shard.method(block, *arguments)`` of a region's shard; arrays among the arguments may be read-only."""
         started = time.perf_counter()
+        if self._at is not None and self._at[0] != region:
+            if isinstance(self._at[1], RegionalLikelihood):
+                self._at[1].rest()
+            self._at = None
         shard = self._shard(region)
+        self._at = region, shard
         answer = getattr(shard, method)(shard.blocks[block], *arguments)
         return WorkDone(answer, time.perf_counter() - started)
 

@@ -95,6 +95,10 @@ class CorridorTrips:
         total, expected = self.total_value(costs, batch)
         return total, costs.project(expected, self._threads)
 
+    def rest(self) -> None:
+        """See `Planner.rest`."""
+        self._costs, self._small_costs = None, None
+
     def values(self, reward: Floats, batch: TripBatch) -> Floats:
         """V at the origin of every pair, float64[P], on a compressed graph where one that serves is at hand."""
         costs = TurnCosts(self._turns, -reward, self._edge_id)

@@ -139,6 +139,11 @@ class RegionalLikelihood:
             return BlockAnswer(np.nan, none, np.nan, f"{type(error).__name__}: {error}")
         return BlockAnswer(-value, -slope[:-1], max(watched, 0.0))
 
+    def rest(self) -> None:
+        """Another shard's turn: give back what is kept for the next evaluation's speed alone."""
+        for planner in self._planners.values():
+            planner.rest()
+
     def _taken(self, block: Block) -> tuple[Ints, Floats]:
         """(turns that the block's routes take, their weight)."""
         routes = self.trip_sets[block.trip_set].routes.take(self._order[block.trip_set][block.begin : block.end])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from trodden.core.errors import StoredFolderError
 from trodden.distributed.border import BorderEvaluator
 from trodden.distributed.dispatch import InProcess, all_keys
 from trodden.distributed.regions import open_shard, read_shards, write_shards
+from trodden.distributed.workers import ShardWorker
 from trodden.graphs.partition import bisect, edge_load
 from trodden.irl.features import make_features
 from trodden.irl.pieces import cut_at_borders
 from trodden.irl.planner import Planner
 from trodden.irl.regional_features import RegionalFeatures
 from trodden.irl.simulation import simulate
+from trodden.irl.turn_costs import SplitCosts
 
 NAMES = tuple(TASTE)
 
@@ -78,6 +81,32 @@ def test_whole_trips_have_the_likelihood_of_the_whole_map(tmp_path, network, rou
     assert sum(info.num_routes for info in shards.infos) == len(routes)
     if num_regions > 1:
         assert shards.num_crossing > 0
+
+
+def test_a_worker_gives_back_memory_when_it_goes_to_another_shard(tmp_path, network, routes):
+    partition = bisect(network, 2)
+    config = PlannerConfig(solver="corridors", threads=1)
+    shards = written(tmp_path, network, routes, partition, config, halo_m=900.0)
+    one, two = (info.region for info in shards.infos)
+
+    def ask(worker, region):
+        (info,) = (found for found in shards.infos if found.region == region)
+        answer = worker.call("evaluate", region, 0, table_of(2)[list(info.regions)]).answer
+        return answer.loss, answer.gradient.tobytes(), answer.watched
+
+    def costs():
+        gc.collect()
+        return sum(isinstance(found, SplitCosts) for found in gc.get_objects())
+
+    before = costs()
+    worker = ShardWorker(shards.folder)
+    alone = [ask(ShardWorker(shards.folder), region) for region in (one, two)]
+    for _ in range(2):
+        assert ask(worker, one) == alone[0]
+        assert ask(worker, one) == alone[0]
+        assert costs() == before + 1
+        assert ask(worker, two) == alone[1]
+        assert costs() == before + 1, "those of the other shard are gone"
 
 
 @pytest.mark.parametrize("num_regions", [1, 2, 4, 8])
