@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import tokenize
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,14 +106,19 @@ def write_folder(
 
 
 def read_folder(
-    path: str | Path, *, kind: str, version: int, memory_mapped: Container[str] = (), verify: bool = True
+    path: str | Path,
+    *,
+    kind: str,
+    version: int,
+    memory_mapped: Callable[[str], bool] = lambda name: False,
+    verify: bool = True,
 ) -> StoredFolder:
     """Open a folder written by `write_folder`, checking every file against the manifest first.
 
     Parameters
     ----------
     memory_mapped
-        Names of arrays to map read-only instead of reading.
+        Whether to map an array of that name read-only instead of reading it.
     verify
         Check the SHA-256 of every file (about a second per GB); sizes are checked in any case.
 
@@ -146,7 +151,7 @@ def read_folder(
                 path=inner[name], problem="is missing or is not the folder that belongs here", remedy=_RESTORE
             )
     arrays = {
-        name[:-4]: _read_array(folder / name, mapped=name[:-4] in memory_mapped)
+        name[:-4]: _read_array(folder / name, mapped=memory_mapped(name[:-4]))
         for name in manifest["files"]
         if name.endswith(".npy")
     }

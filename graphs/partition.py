@@ -14,7 +14,7 @@ from ..core.errors import ConfigurationError, MissingPackageError, PartitionErro
 from ..core.scratch import Empty
 from ..core.types import Bools, Floats, Ids, Ints
 from .geometry import EARTH_RADIUS_M, unit_sphere
-from .road_graph import RoadGraph, RoadNetwork
+from .road_graph import RoadGraph, RoadNetwork, ragged_rows
 from .turns import TurnGraph
 
 LARGEST_IMBALANCE = 1.25
@@ -236,11 +236,8 @@ def _place(count: int, share: float, load: Floats | None) -> int:
 
 def turns_out_of(turns: TurnGraph, edges: Ints) -> tuple[Ids, Ids]:
     """The turns out of some edges, int64, and which of the edges each leaves. Linear in the result."""
-    begin = turns.first_out[edges].astype(np.int64)
-    count = turns.first_out[np.add(edges, 1)] - begin
-    leaves = np.repeat(np.arange(len(edges), dtype=np.int64), count)
-    before = np.cumsum(count) - count
-    return np.arange(len(leaves), dtype=np.int64) + (begin - before)[leaves], leaves
+    turn, first = ragged_rows(turns.first_out, edges)
+    return turn, np.repeat(np.arange(len(edges), dtype=np.int64), np.diff(first))
 
 
 def places_among(edges: Ints, some: Ints) -> Ints:

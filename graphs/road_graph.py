@@ -321,7 +321,7 @@ def _is_id(number: int) -> bool:
     return -(2**63) <= number < 2**63
 
 
-def ragged_rows(first: Ids, rows: Ints | Ids) -> tuple[Ids, Ids]:
+def ragged_rows(first: Ints | Ids, rows: Ints | Ids) -> tuple[Ids, Ids]:
     """Flat positions of some rows of a ragged array, and the offsets of the result.
 
     >>> ragged_rows(np.array([0, 2, 5]), np.array([1]))

@@ -94,8 +94,13 @@ def load_network(path: str | Path, verify: bool = True, *, is_mapped: bool = Fal
     StoredFolderError
         Not a network, of another version, or altered; names the file.
     """
-    mapped = _Everything() if is_mapped else frozenset(f"shapes.{name}" for name in _SHAPES)
-    folder = read_folder(path, kind=KIND, version=VERSION, memory_mapped=mapped, verify=verify)
+    folder = read_folder(
+        path,
+        kind=KIND,
+        version=VERSION,
+        memory_mapped=lambda name: is_mapped or name.startswith("shapes."),
+        verify=verify,
+    )
     # As plain arrays over the mapped files: every slice of a memmap costs microseconds, and queries take many.
     arrays = {name: np.asarray(array) for name, array in folder.arrays.items()}
     try:
@@ -111,11 +116,6 @@ def load_network(path: str | Path, verify: bool = True, *, is_mapped: bool = Fal
         raise StoredFolderError(
             path=path, problem=f"lacks a part of a network ({error})", remedy="Read its source again and save it anew"
         ) from error
-
-
-class _Everything:
-    def __contains__(self, name: object) -> bool:
-        return True
 
 
 def _rebuild(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> RoadNetwork:

@@ -78,7 +78,7 @@ class PenaltySearch:
             along = along * np.exp(factors)[self.road_class.codes]
         total = _at_turns(self.turns, along + coefficients[3], empty)
         kinds = (self.turns.is_left, self.turns.is_right, self.turns.is_uturn)
-        for penalty, kind in zip(coefficients.tolist(), kinds, strict=False):
+        for penalty, kind in zip(coefficients[:3].tolist(), kinds, strict=True):
             for at in blocks_of(len(total)):
                 total[at][kind[at]] += penalty
         return total
@@ -114,9 +114,8 @@ def tune_baselines(
     search = make_penalty_search(network)
     predictor = TripPredictor(network, sample, config.planner.ending)
     best, best_score = np.zeros(len(search.names)), -1.0
-    unit = np.concatenate(
-        [np.full(4, float(np.median(search.time[network.turns.to_edge]))), np.full(len(search.names) - 4, 0.3)]
-    )
+    typical = float(np.median(costs["fastest"]))
+    unit = np.concatenate([np.full(4, typical), np.full(len(search.names) - 4, 0.3)])
     step = 1.0
     for trial in range(budget):
         candidate = best.copy()

@@ -20,7 +20,7 @@ from .compressed_trips import CompressedTrips, TripCompressor
 from .corridors import CorridorSolver
 from .linear_rewards import LinearReward
 from .trips import TripBatch
-from .turn_costs import CompressedCosts, LinearCosts, TurnCosts, linear_costs
+from .turn_costs import CompressedCosts, LinearCosts, SplitCosts, TurnCosts, linear_costs
 
 _WORTH_COMPRESSING = 2_000
 """Edges per trip up to which a fit gains by it: 3 microseconds per edge once, 0.6 ms or more per trip in every pass."""
@@ -54,7 +54,7 @@ class CorridorTrips:
         self._visited: WeakKeyDictionary[TripBatch, tuple[CorridorSolver, tuple[Ids, ...]]] = WeakKeyDictionary()
         self._observed: tuple[TripBatch, LinearReward, Floats] | None = None
         # Kept for their memory alone: each evaluation forgets what they knew.
-        self._costs: LinearCosts | None = None
+        self._costs: SplitCosts | None = None
         self._small_costs: CompressedCosts | None = None
         self.error: float | None = None
         """Largest error of a value in the last solve, by the monitor; None before."""
@@ -86,12 +86,14 @@ class CorridorTrips:
         self, features: LinearReward, coefficients: Floats, batch: TripBatch
     ) -> tuple[float, Floats]:
         """`total_value` of the reward ``X theta`` and its gradient in theta; costs are made where searches come by."""
-        costs = self._costs
-        if costs is not None and costs.reward is features:
+        costs: LinearCosts
+        if self._costs is not None and self._costs.reward is features:
+            costs = self._costs
             costs.renew(coefficients)
         else:
             costs = linear_costs(self._turns, features, coefficients, self._edge_id)
-            self._costs, self._small_costs = costs, None
+            # A reward at one point never comes again.
+            self._costs, self._small_costs = costs if isinstance(costs, SplitCosts) else None, None
         total, expected = self.total_value(costs, batch)
         return total, costs.project(expected, self._threads)
 
