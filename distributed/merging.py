@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.blocks import blocks_of
 from ..core.config import Config
 from ..core.scratch import Empty
 from ..core.types import Floats
@@ -16,7 +17,6 @@ from ..graphs.partition import Partition
 from ..graphs.road_graph import RoadNetwork
 from ..irl.feature_columns import Features
 from ..irl.inference import covariance
-from ..irl.linear_rewards import blocks_of
 from ..irl.model import Coefficient, RegionSummary, entry_costs
 from ..irl.pooling import Pooling
 from ..irl.regional_features import RegionalFeatures

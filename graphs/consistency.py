@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.blocks import blocks_of
+
 
 @dataclass(frozen=True)
 class _Column:
@@ -54,8 +56,6 @@ _COLUMNS: Mapping[str, _Column] = {
     "shapes.first_way": _Column("int64", "E+1", below="W"),
     "shapes.osm_way": _Column("int64", "W"),
 }
-_BLOCK = 1 << 20
-"""Edges whose turns are looked at together."""
 _LENGTH_OF = {
     "E": "graph.tail",
     "N": "graph.node_id",
@@ -82,9 +82,9 @@ def network_fault(arrays: Mapping[str, NDArray[Any]], names: Mapping[str, Sequen
         problem = _fault(array, _column(name, names), sizes, len(names.get(name, ())))
         if problem is not None:
             return name, problem
-    for begin in range(0, sizes["E"], _BLOCK):
-        first_out = arrays["turns.first_out"][begin : begin + _BLOCK + 1]
-        head = np.repeat(arrays["graph.head"][begin : begin + _BLOCK], np.diff(first_out))
+    for at in blocks_of(sizes["E"]):
+        first_out = arrays["turns.first_out"][at.start : at.stop + 1]
+        head = np.repeat(arrays["graph.head"][at], np.diff(first_out))
         if (head != arrays["graph.tail"][arrays["turns.to_edge"][first_out[0] : first_out[-1]]]).any():
             return "turns.to_edge", "holds a turn whose edges do not meet"
     return None

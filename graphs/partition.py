@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..core.blocks import blocks_of
 from ..core.errors import ConfigurationError, MissingPackageError, PartitionError
 from ..core.scratch import Empty
 from ..core.types import Bools, Floats, Ids, Ints
@@ -19,8 +19,6 @@ from .turns import TurnGraph
 
 LARGEST_IMBALANCE = 1.25
 """Largest over mean load of a region up to which a partitioner's answer is taken."""
-_BLOCK = 1 << 20
-"""Nodes or edges that are looked at together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,16 +157,14 @@ def edges_near(network: RoadNetwork, edges: Ints, distance_m: float) -> Ints:
     angle = min(distance_m / EARTH_RADIUS_M, np.pi) * (1 + 1e-9)
     tree = cKDTree(unit_sphere(latitude[touched], longitude[touched]))
     box = _box(latitude[touched], longitude[touched], np.degrees(angle))
-    for at in _blocks(graph.num_nodes):
+    for at in blocks_of(graph.num_nodes):
         some = at.start + np.flatnonzero(_is_inside(latitude[at], longitude[at], box))
         points = unit_sphere(latitude[some], longitude[some])
         near[some] |= np.isfinite(tree.query(points, distance_upper_bound=2 * np.sin(angle / 2) + 1e-15)[0])
-    parts = [at.start + np.flatnonzero(near[graph.tail[at]] | near[graph.head[at]]) for at in _blocks(graph.num_edges)]
+    parts = [
+        at.start + np.flatnonzero(near[graph.tail[at]] | near[graph.head[at]]) for at in blocks_of(graph.num_edges)
+    ]
     return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int32)
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(begin, min(begin + _BLOCK, count)) for begin in range(0, count, _BLOCK))
 
 
 def _box(latitude: Floats, longitude: Floats, margin_deg: float) -> tuple[float, float, float, float]:
@@ -202,7 +198,7 @@ def _plane(network: RoadNetwork, empty: Empty) -> tuple[Floats, Floats]:
     latitude, longitude = network.graph.require_coordinates("cutting the map into regions")
     tail, head, count = network.graph.tail, network.graph.head, network.graph.num_edges
     north, east = empty(count), empty(count)
-    for at in _blocks(count):
+    for at in blocks_of(count):
         north[at] = 0.5 * (latitude[tail[at]] + latitude[head[at]])
         east[at] = 0.5 * (longitude[tail[at]] + longitude[head[at]])
     east *= np.cos(np.radians(north.mean()))

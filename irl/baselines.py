@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..core.blocks import blocks_of
 from ..core.config import Config
 from ..core.scratch import Empty
 from ..core.types import Floats
 from ..graphs.road_graph import Categories, RoadNetwork
 from ..graphs.turns import TurnGraph
 from .demonstrations import Demonstrations
-from .linear_rewards import blocks_of
 from .prediction import TripPredictor
 from .spooled_routes import SpooledRoutes
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.blocks import blocks_of
 from ..core.types import Floats, Ints
-from .linear_rewards import Rows, SplitReward, blocks_of
+from .linear_rewards import Rows, SplitReward
 
 _WORTH_COMPILING = 1 << 14
 """Rows from which on a compiled loop adds up a column: only large maps have so many, and numba takes half a second."""

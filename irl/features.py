@@ -36,12 +36,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.blocks import blocks_of
 from ..core.errors import ConfigurationError, InvalidValueError
 from ..core.types import Floats32
 from ..graphs.road_graph import Categories, RoadNetwork
 from .derived_features import derived_feature, derived_names
 from .feature_columns import Column, Feature, Features
-from .linear_rewards import blocks_of
 
 _TURN_COLUMNS = ("is_left", "is_right", "is_uturn")
 _ANGLE_CLASSES = {

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
+from ..core.blocks import blocks_of
 from ..core.scratch import Empty
 from ..core.types import Floats, Ids, Ints
 
-_BLOCK = 1 << 16
-"""Turns (or edges) at a time: a few arrays of half a megabyte, and sums that depend on nothing else."""
-
 Rows = slice | Ints | Ids
 """Which turns or edges: a slice with both ends, or their numbers."""
-
-
-def blocks_of(count: int) -> Iterator[slice]:
-    """So many turns (or edges), a block at a time."""
-    return (slice(begin, min(begin + _BLOCK, count)) for begin in range(0, count, _BLOCK))
 
 
 class LinearReward(Protocol):

@@ -26,6 +26,24 @@ _ROWS = 1 << 15
 _HASHED = 1 << 22
 
 
+class DistinctKeys:
+    """Keys of many blocks, each once, merged before what is new outgrows what is known."""
+
+    def __init__(self) -> None:
+        self._known, self._new, self._num_new = np.zeros(0, np.int64), list[Ids](), 0
+
+    def add(self, keys: Ids) -> None:
+        """Keys of a block, int64, in any order."""
+        self._new.append(np.unique(keys))
+        self._num_new += len(self._new[-1])
+        if self._num_new > len(self._known):
+            self._known, self._new, self._num_new = self.keys(), [], 0
+
+    def keys(self) -> Ids:
+        """int64, sorted."""
+        return np.unique(np.concatenate([self._known, *self._new]))
+
+
 @dataclass(frozen=True, eq=False)
 class SpooledRoutes:
     """Usable routes on one network, possible under one ending; their arrays lie in a folder and are read as asked.
@@ -78,12 +96,10 @@ class SpooledRoutes:
 
     def pair_keys(self, ending: Ending) -> Ids:
         """int64, sorted: the distinct `Demonstrations.pair_keys` of all routes."""
-        found: list[Ids] = []
+        found = DistinctKeys()
         for _, block in self.blocks():
-            found.append(np.unique(block.pair_keys(ending)))
-            if len(found) > 1 and len(found[-1]) * 8 > len(found[0]):  # merged before they outgrow what is known
-                found = [np.unique(np.concatenate(found))]
-        return np.unique(np.concatenate(found))
+            found.add(block.pair_keys(ending))
+        return found.keys()
 
     def weight_of_edges(self, empty: Empty = np.empty) -> Floats:
         """float64[E]: the weight of the routes over each edge, the same to the byte whatever the blocks."""

@@ -15,7 +15,7 @@ from ...graphs.road_graph import RoadNetwork
 from ..demonstrations import Demonstrations
 from ..features import make_features
 from ..model import LearnedModel
-from ..spooled_routes import SpooledRoutes
+from ..spooled_routes import DistinctKeys, SpooledRoutes
 from .parts import Corrections, LinearPart, Part
 from .reward import Reward
 
@@ -159,7 +159,7 @@ def supported_by(blocks: Iterable[Demonstrations], kind: Kind, config: RewardCon
     Of routes in blocks, each of which is in memory by itself.
     """
     passed: NDArray[Any] = np.zeros(0)
-    by_traveller, number_of = _DistinctPairs(), dict[str, int]()
+    by_traveller, number_of = DistinctKeys(), dict[str, int]()
     for block in blocks:
         turns = block.network.turns
         turn, row = block.turns()
@@ -182,23 +182,6 @@ def supported_by(blocks: Iterable[Demonstrations], kind: Kind, config: RewardCon
     if config.min_travellers:
         is_enough &= np.bincount(by_traveller.keys() >> _SHIFT, minlength=len(passed)) >= config.min_travellers
     return np.flatnonzero(is_enough).astype(np.int32)
-
-
-class _DistinctPairs:
-    """Pairs, each once, merged before what is new outgrows what is known."""
-
-    def __init__(self) -> None:
-        self._known, self._new, self._num_new = np.zeros(0, np.int64), list[Ids](), 0
-
-    def add(self, pairs: Ids) -> None:
-        self._new.append(np.unique(pairs))
-        self._num_new += len(self._new[-1])
-        if self._num_new > len(self._known):
-            self._known, self._new, self._num_new = self.keys(), [], 0
-
-    def keys(self) -> Ids:
-        """int64, sorted."""
-        return np.unique(np.concatenate([self._known, *self._new]))
 
 
 def _paired(used: Ints, by: Ids) -> Ids:

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from ...core.blocks import blocks_of
 from ...core.types import Floats
 from ..feature_columns import Features
-from ..linear_rewards import Rows, blocks_of
+from ..linear_rewards import Rows
 from .parts import IN_DOUBT
 
 _Array = Any

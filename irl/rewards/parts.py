@@ -11,9 +11,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from ...core.blocks import blocks_of
 from ...core.types import Floats, Ints
 from ..feature_columns import Features
-from ..linear_rewards import Rows, blocks_of
+from ..linear_rewards import Rows
 
 IN_DOUBT = 0.1
 """See `Part.stiffness`."""

@@ -215,7 +215,7 @@ def test_products_with_the_matrix_equal_the_dense_ones(network):
 
 def test_blocks_do_not_change_a_number(network, monkeypatch):
     whole = make_features(network, EVERY)
-    monkeypatch.setattr("trodden.irl.linear_rewards._BLOCK", 2)
+    monkeypatch.setattr("trodden.core.blocks._BLOCK", 2)
     pieces = make_features(network, EVERY)
     np.testing.assert_array_equal(pieces.value, whole.value)
     theta, weights = np.arange(1.0, len(whole) + 1), np.arange(6.0)
